@@ -1,0 +1,1 @@
+"""Images on disk, their axes, pairs, patches, normalisation and augmentation."""

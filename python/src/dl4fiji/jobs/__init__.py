@@ -1,0 +1,1 @@
+"""Jobs: requests, their store, the scheduler and the workers."""

@@ -1,0 +1,120 @@
+"""The protocol that every network fulfils. Nothing here imports TensorFlow: the service reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from dl4fiji.data.normalization import Normalization
+from dl4fiji.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from dl4fiji.data.patches import PatchSource
+
+Task = Literal["restoration", "segmentation", "instances", "localization", "translation", "detection"]
+DataForm = Literal["paired", "single", "unpaired"]
+Batch = tuple[np.ndarray, np.ndarray]
+"""Input and target of one training step, float32, axes ``N`` followed by the network's axes."""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A publication to cite."""
+
+    text: str
+    doi: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output tensor of the exported network.
+
+    ``channels`` selects channels of the Keras model's output: (first, last exclusive).
+    """
+
+    name: str
+    description: str
+    channels: tuple[int, int]
+
+
+class Network(Protocol):
+    """A network that can be trained, judged, exported and run in Fiji.
+
+    Implementations are stateless; all that a trained model needs beyond its weights is in its options,
+    its numbers of channels and its normalisation (`dl4fiji.model.ModelInfo`).
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in requests, on the command line and in folders, e.g. ``care-2d``."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its name in menus and macros, e.g. ``CARE 2D``."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One sentence for people who choose a network."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """What comes out, hence how it is judged."""
+        ...
+
+    @property
+    def data_form(self) -> DataForm:
+        """What training data it takes."""
+        ...
+
+    @property
+    def axes(self) -> str:
+        """Axes of one sample, channels last: ``YXC`` or ``ZYXC``."""
+        ...
+
+    @property
+    def citations(self) -> Sequence[Citation]:
+        """Publications to cite, the network's own first."""
+        ...
+
+    @property
+    def Options(self) -> type[TrainingOptions]:
+        """The options, with defaults and limits."""
+        ...
+
+    def normalization(self, options: Any) -> Normalization:
+        """Return the one normalisation used in training, prediction and export."""
+        ...
+
+    def build(self, options: Any, channels_in: int, channels_out: int) -> Any:
+        """Return the Keras model, input and output free in batch and spatial size."""
+        ...
+
+    def compile(self, model: Any, options: Any) -> None:
+        """Give ``model`` its loss, metrics and optimiser."""
+        ...
+
+    def batch(self, patches: PatchSource, options: Any, epoch: int, step: int) -> Batch:
+        """Return the training batch of a step; the same arguments give the same batch."""
+        ...
+
+    def validation_batches(self, patches: PatchSource, options: Any) -> list[Batch]:
+        """Return the fixed validation batches."""
+        ...
+
+    def divisor(self, options: Any) -> dict[str, int]:
+        """Return per spatial axis what an input's size must be a multiple of."""
+        ...
+
+    def halo(self, options: Any) -> dict[str, int]:
+        """Return per spatial axis how many pixels at a tile's border are not to be trusted."""
+        ...
+
+    def outputs(self, options: Any, channels_out: int) -> Sequence[Output]:
+        """Return what the exported network puts out, the main output first."""
+        ...

@@ -1,0 +1,61 @@
+"""How long-running work tells what it does and learns that it shall stop."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from dl4fiji.errors import Canceled
+
+
+class Progress(Protocol):
+    """What training, prediction and export report to."""
+
+    def phase(self, text: str) -> None:
+        """Say what begins now, e.g. ``"Reading 24 pairs"``."""
+        ...
+
+    def update(self, done: int, total: int, **values: Any) -> None:
+        """Say that ``done`` of ``total`` steps of the whole job are done.
+
+        ``values`` may hold ``epoch``, ``epochs``, ``loss``, ``seconds_left`` (estimate), ``steps_per_second``.
+        """
+        ...
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Report a finished epoch: a row of ``history.csv``."""
+        ...
+
+    def warning(self, text: str) -> None:
+        """Tell the user something to think about, in one sentence."""
+        ...
+
+    def canceled(self) -> bool:
+        """Tell whether the user asked to stop; cheap enough to be asked after every batch."""
+        ...
+
+
+class SilentProgress:
+    """A Progress that keeps only the warnings; for library use and tests."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.rows: list[dict[str, float]] = []
+
+    def phase(self, text: str) -> None: ...
+
+    def update(self, done: int, total: int, **values: Any) -> None: ...
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def canceled(self) -> bool:
+        return False
+
+
+def stop_if_canceled(progress: Progress) -> None:
+    """Raise Canceled if the user asked to stop."""
+    if progress.canceled():
+        raise Canceled
