@@ -55,15 +55,17 @@ class TrainingOptions(Options):
     patch_size: Size = option((128, 128), "Size of a training patch along Y and X (ZYX for volumes).", unit="pixels")
     patches_per_image: int = option(50, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
     learning_rate: float = option(4e-4, "Step width of the optimiser at the start.", gt=0, le=1)
-    validation_percent: int = option(
-        10, "Share of the images kept aside to judge the training.", unit="%", ge=1, le=90
-    )
+    validation_percent: int = option(10, "Share of the images kept aside to judge the training.", unit="%", ge=1, le=90)
     seed: int = option(
         42, "The same seed, data and machine give the same split and patches.", ge=0, le=2**31 - 1, advanced=True
     )
     patience: int = option(
-        0, "Stop after so many epochs without a better validation loss; 0 never stops early.", ge=0, le=100_000,
-        unit="epochs", advanced=True,
+        0,
+        "Stop after so many epochs without a better validation loss; 0 never stops early.",
+        ge=0,
+        le=100_000,
+        unit="epochs",
+        advanced=True,
     )
     augmentation: bool = option(False, "Vary the patches by flips, rotations, intensity and deformation.")
 

@@ -41,17 +41,22 @@ class SilentProgress:
         self.warnings: list[str] = []
         self.rows: list[dict[str, float]] = []
 
-    def phase(self, text: str) -> None: ...
+    def phase(self, text: str) -> None:
+        """Say nothing."""
 
-    def update(self, done: int, total: int, **values: Any) -> None: ...
+    def update(self, done: int, total: int, **values: Any) -> None:
+        """Say nothing."""
 
     def epoch(self, row: dict[str, float]) -> None:
+        """Keep the row."""
         self.rows.append(row)
 
     def warning(self, text: str) -> None:
+        """Keep the warning."""
         self.warnings.append(text)
 
     def canceled(self) -> bool:
+        """Never stop."""
         return False
 
 
