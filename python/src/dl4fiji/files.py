@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
         _sync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-        os.rename(partial, folder)
+        partial.rename(folder)
         _sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

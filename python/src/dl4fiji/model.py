@@ -34,7 +34,7 @@ class ModelInfo(BaseModel):
     pixel_unit: str = ""
     created: datetime
     training: dict[str, Any] = Field(default_factory=dict)
-    """Summary for README and report: images, patches, split, epochs, best_epoch, val_loss, seconds, device, versions."""
+    """Summary for README and report: images, split, epochs, best_epoch, val_loss, seconds, device, versions."""
     quality: dict[str, Any] = Field(default_factory=dict)
     """Figures on the validation images, e.g. ``{"psnr": {"input": 29.3, "prediction": 34.2}}``."""
     warnings: list[str] = Field(default_factory=list)
