@@ -10,14 +10,19 @@ import numpy as np
 
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.options import TrainingOptions
+from dl4fiji.schedule import Schedule
 
 if TYPE_CHECKING:
     from dl4fiji.data.patches import PatchSource
 
 Task = Literal["restoration", "segmentation", "instances", "localization", "translation", "detection"]
 DataForm = Literal["paired", "single", "unpaired"]
-Batch = tuple[np.ndarray, np.ndarray]
-"""Input and target of one training step, float32, axes ``N`` followed by the network's axes."""
+Arrays = np.ndarray | tuple[np.ndarray, ...]
+Batch = tuple[Arrays, Arrays]
+"""Input and target of one training step, float32, axes ``N`` followed by the network's axes.
+
+A network with several inputs or outputs has a tuple of arrays there.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,17 @@ class Network(Protocol):
         """Return the Keras model, input and output free in batch and spatial size."""
         ...
 
-    def compile(self, model: Any, options: Any) -> None:
-        """Give ``model`` its loss, metrics and optimiser."""
+    def compile(self, model: Any, options: Any) -> Any:
+        """Give ``model`` its loss, metrics and optimiser, and return what is to be trained.
+
+        That is ``model`` itself, or a Keras model that contains it and has its own ``train_step`` and
+        ``test_step`` (a GAN with its discriminator, say). Its ``test_step`` returns the ``loss`` by which the
+        best weights are chosen; all its variables and optimisers are kept in checkpoints.
+        """
+        ...
+
+    def schedule(self, options: Any) -> Schedule:
+        """Return how the learning rate changes from epoch to epoch."""
         ...
 
     def batch(self, patches: PatchSource, options: Any, epoch: int, step: int) -> Batch:

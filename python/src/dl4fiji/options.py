@@ -96,6 +96,8 @@ def _sentence(model: type[Options], finding: Any, what: str) -> str:
         return f"{what} needs the option {name!r}: give it a value."
     reason = finding["msg"].removeprefix("Value error, ").rstrip(".")
     reason = reason.removeprefix("Input should be ")
+    if not finding["loc"] and finding["type"] == "value_error":
+        return f"The options of {what} do not fit together: {reason}."
     if finding["type"] == "value_error":
         return f"The option {name!r} of {what} cannot be {given!r}: {reason}."
     return f"The option {name!r} of {what} is {given!r} but must be {reason}."

@@ -1,0 +1,188 @@
+"""Checkpoints: all that an interrupted training needs to go on as if nothing had happened.
+
+::
+
+    checkpoints/
+      epoch-000007/     state.json, state.index, state.data-…   (two of these are kept)
+      epoch-000008/
+      best-000006.h5    weights with the lowest validation loss among the epochs of a kept checkpoint
+
+A checkpoint holds the variables of the model (and of a GAN's discriminator), all slots of its optimisers and
+the history. Learning rate and early stop follow from the history (`dl4fiji.schedule`). A folder gets its final
+name only when it is whole, and names the best weights that belong to it, which were written before it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dl4fiji.errors import WorkerError
+from dl4fiji.files import atomic_folder, atomic_path, read_json, write_json
+from dl4fiji.training.history import Row
+
+KEPT = 2
+"""Checkpoints kept: the newest and, should the disk have damaged it, the one before."""
+
+_STATE = "state"
+_EPOCH = re.compile(r"epoch-(\d{6,})")
+_BEST = re.compile(r"best-(\d{6,})\.h5")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint tells beside the variables."""
+
+    epoch: int
+    """Epochs done."""
+    best_epoch: int
+    """The epoch, counted from 1, whose weights are the best so far."""
+    batch_size: int
+    """The batch size in use: less than asked for if memory did not suffice."""
+    rows: list[Row]
+    """The history so far."""
+
+
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; belongs to this training alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def best_weights(self, epoch: int) -> Path:
+        """Return the file of the best weights, made in ``epoch`` (counted from 1)."""
+        return self.folder / f"best-{epoch:06d}.h5"
+
+    def save_best(self, model: Any, epoch: int) -> None:
+        """Keep the weights of ``model`` as the best, made in ``epoch``."""
+        with atomic_path(self.best_weights(epoch)) as partial:
+            model.save_weights(str(partial), save_format="h5")
+
+    def save(self, trainee: Any, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove those no longer needed."""
+        from dl4fiji.keras_setup import import_tensorflow
+
+        tf = import_tensorflow()
+        folder = self._folder(checkpoint.epoch)
+        if folder.exists():  # damaged, since training resumed before it
+            shutil.rmtree(folder)
+        with atomic_folder(folder) as partial:
+            tf.train.Checkpoint(trainee=trainee).write(str(partial / _STATE))
+            state = {
+                "epoch": checkpoint.epoch,
+                "best_epoch": checkpoint.best_epoch,
+                "batch_size": checkpoint.batch_size,
+                "history": checkpoint.rows,
+            }
+            write_json(partial / "state.json", state)
+        self._remove_old()
+
+    def restore(self, trainee: Any) -> Checkpoint | None:
+        """Bring ``trainee`` to the newest usable checkpoint and return what it tells; None if there is none.
+
+        Raises
+        ------
+        WorkerError
+            If there are checkpoints, but all are damaged or belong to another network.
+        """
+        self._remove_partial()
+        epochs = self.epochs()
+        failures: list[str] = []
+        for epoch in reversed(epochs):
+            try:
+                return self._restore(trainee, epoch)
+            except _UnusableError as error:
+                failures.append(str(error))
+        if failures:
+            raise WorkerError(
+                f"The training cannot be resumed, its checkpoints in {self.folder} are damaged or of another network "
+                f"({failures[0]}): start it anew."
+            )
+        return None
+
+    def newest(self) -> Checkpoint | None:
+        """Return what the newest readable checkpoint tells, without touching any variable."""
+        for epoch in reversed(self.epochs()):
+            try:
+                return self._read(epoch)
+            except _UnusableError:
+                continue
+        return None
+
+    def epochs(self) -> list[int]:
+        """Return the epochs that have a whole checkpoint, in order."""
+        if not self.folder.is_dir():
+            return []
+        matches = (_EPOCH.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def remove(self) -> None:
+        """Remove all checkpoints, when the model is made."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _folder(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:06d}"
+
+    def _read(self, epoch: int) -> Checkpoint:
+        """Return the state of one checkpoint, whose best weights exist."""
+        try:
+            state = read_json(self._folder(epoch) / "state.json")
+            checkpoint = Checkpoint(state["epoch"], state["best_epoch"], state["batch_size"], state["history"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _UnusableError(f"epoch {epoch}: {error}") from error
+        if not self.best_weights(checkpoint.best_epoch).is_file():
+            raise _UnusableError(f"epoch {epoch}: its best weights are missing")
+        return checkpoint
+
+    def _restore(self, trainee: Any, epoch: int) -> Checkpoint:
+        from dl4fiji.keras_setup import import_tensorflow
+
+        tf = import_tensorflow()
+        checkpoint = self._read(epoch)
+        try:
+            status = tf.train.Checkpoint(trainee=trainee).read(str(self._folder(epoch) / _STATE))
+            status.assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            first_line = next(iter(str(error).splitlines()), type(error).__name__)
+            raise _UnusableError(f"epoch {epoch}: {first_line}") from error
+        return checkpoint
+
+    def _remove_old(self) -> None:
+        """Keep the newest checkpoints and the best weights that these name."""
+        epochs = self.epochs()
+        for epoch in epochs[:-KEPT]:
+            shutil.rmtree(self._folder(epoch))
+        needed = set()
+        for epoch in epochs[-KEPT:]:
+            try:
+                needed.add(self._read(epoch).best_epoch)
+            except _UnusableError:
+                continue
+        for path in self.folder.iterdir():
+            match = _BEST.fullmatch(path.name)
+            if match and int(match[1]) not in needed:
+                path.unlink()
+
+    def _remove_partial(self) -> None:
+        """Remove what a killed worker left half-written; its names begin with a dot."""
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if path.name.startswith("."):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+class _UnusableError(Exception):
+    """A checkpoint that cannot be used, and why."""

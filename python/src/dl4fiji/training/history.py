@@ -1,0 +1,103 @@
+"""``history.csv``: one row per epoch, appended durably."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dl4fiji.errors import InputError
+from dl4fiji.files import write_text
+
+COLUMNS = ("epoch", "loss", "val_loss", "learning_rate", "seconds")
+"""What every history has, in this order; the network's metrics follow."""
+
+Row = dict[str, float]
+
+
+def _line(values: Iterable[object]) -> str:
+    """Return one line of CSV, ended by a newline."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _format(name: str, value: float) -> str:
+    """Write a number so that reading it gives the very same number back."""
+    return str(int(value)) if name == "epoch" else repr(float(value))
+
+
+class History:
+    """The rows of a training, in memory and in a file.
+
+    Parameters
+    ----------
+    path
+        The file; a history found there is not read, see `read_history`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+
+    @property
+    def val_losses(self) -> list[float]:
+        """The validation loss of each epoch, in order."""
+        return [row["val_loss"] for row in self.rows]
+
+    def restart(self, rows: Sequence[Row]) -> None:
+        """Make the file hold exactly ``rows``."""
+        self.rows = [dict(row) for row in rows]
+        if not rows:
+            self.path.unlink(missing_ok=True)
+            return
+        columns = self._columns()
+        lines = [_line(columns), *(self._row(columns, row) for row in self.rows)]
+        write_text(self.path, "".join(lines))
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row to the end of the file and wait until it is on the disk."""
+        self.rows.append(dict(row))
+        if len(self.rows) == 1:
+            self.restart(self.rows)
+            return
+        with self.path.open("a", encoding="utf-8", newline="") as stream:
+            stream.write(self._row(self._columns(), row))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _columns(self) -> list[str]:
+        """Return the columns, set by the first row."""
+        return [*COLUMNS, *(name for name in self.rows[0] if name not in COLUMNS)]
+
+    @staticmethod
+    def _row(columns: Sequence[str], row: Mapping[str, float]) -> str:
+        return _line(_format(name, row.get(name, math.nan)) for name in columns)
+
+
+def read_history(path: Path) -> list[Row]:
+    """Read ``history.csv``; a last line torn by a kill is left out.
+
+    Raises
+    ------
+    InputError
+        If the file is no history.
+    """
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    lines = list(csv.reader(io.StringIO(whole)))
+    if not lines or lines[0][: len(COLUMNS)] != list(COLUMNS):
+        raise InputError(f"{path} is no training history: its first line must begin with {','.join(COLUMNS)}.")
+    columns = lines[0]
+    try:
+        return [dict(zip(columns, map(float, line), strict=True)) for line in lines[1:]]
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): delete the damaged line.") from error
+
+
+def best_row(rows: Sequence[Row]) -> Row | None:
+    """Return the row with the lowest validation loss, the first of equals; None if there is no row."""
+    return min(rows, key=lambda row: row["val_loss"]) if rows else None
