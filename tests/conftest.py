@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from dl4fiji.home import Home
 
 REPOSITORY = Path(__file__).resolve().parents[1]
