@@ -105,6 +105,10 @@ class ModelFolder:
             raise InputError(f"{which!r} names no weights: choose best or last.")
         return self.path / "weights" / f"{which}.h5"
 
+    def onnx(self, which: str = "best") -> Path:
+        """Return the bare network of `weights` as ONNX: normalized in and out, for prediction in tiles."""
+        return self.weights(which).with_suffix(".onnx")
+
     def exists(self) -> bool:
         """Tell whether a whole model is here."""
         return self.info_file.is_file()

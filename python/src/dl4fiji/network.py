@@ -43,6 +43,8 @@ class Output:
     name: str
     description: str
     channels: tuple[int, int]
+    spread: bool = False
+    """It tells how uncertain another output is: on the way back to image units it is scaled, not shifted."""
 
 
 class Network(Protocol):

@@ -1,0 +1,84 @@
+"""A frozen graph as ONNX, for ONNX Runtime, Fiji on Apple Silicon, QuPath, ilastik and napari."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dl4fiji.errors import DL4FijiError
+from dl4fiji.export.frozen_graph import INPUT, FrozenGraph
+from dl4fiji.keras_setup import import_tensorflow
+
+OPSET = 15
+"""Version of ONNX's operations; 13 to 17 were measured to work, and 15 is read by runtimes from 2021 on."""
+
+
+def to_onnx(frozen: FrozenGraph, name: str) -> bytes:
+    """Return ``frozen`` as an ONNX model whose tensors bear the names of the signature's keys."""
+    tf = import_tensorflow()
+    from tf2onnx import tf_loader
+    from tf2onnx.optimizer import optimize_graph
+    from tf2onnx.tfonnx import process_tf_graph
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    inputs, outputs = [f"{INPUT}:0"], [f"{output}:0" for output in frozen.outputs]
+    with tf.Graph().as_default():
+        optimized = tf_loader.tf_optimize(inputs, outputs, frozen.definition)
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(optimized, name="")
+        converted = process_tf_graph(
+            graph,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename={tensor: tensor.removesuffix(":0") for tensor in inputs + outputs},
+        )
+    model = optimize_graph(converted).make_model(name)
+    _plain_upsampling(model)
+    model.producer_name = "dl4fiji"
+    return model.SerializeToString()
+
+
+def _plain_upsampling(model: Any) -> None:
+    """Replace a deprecated way to say nearest neighbour; for whole factors both pick the same pixels."""
+    for node in model.graph.node:
+        if node.op_type != "Resize":
+            continue
+        for attribute in node.attribute:
+            if attribute.name == "coordinate_transformation_mode" and attribute.s == b"tf_half_pixel_for_nn":
+                attribute.s = b"asymmetric"
+            elif attribute.name == "nearest_mode":
+                attribute.s = b"floor"
+
+
+def run_onnx(model: bytes | Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return all outputs of an ONNX model for ``x`` (N, spatial, C; float32), on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {INPUT: x}), strict=True))
+
+
+def check_onnx(model: bytes, x: np.ndarray, expected: dict[str, np.ndarray], tolerance: float) -> float:
+    """Return the largest difference between ONNX Runtime's outputs for ``x`` and the expected ones.
+
+    Raises
+    ------
+    DL4FijiError
+        If it exceeds ``tolerance``: the conversion went wrong, which is a mistake of the program.
+    """
+    found = run_onnx(model, x)
+    difference = max(float(np.max(np.abs(found[name] - expected[name]))) for name in expected)
+    if not difference <= tolerance:
+        raise DL4FijiError(
+            f"The ONNX form of the network differs from the network by {difference:.2g}, more than {tolerance:.2g}: "
+            "please report this with the model's model.json."
+        )
+    return difference

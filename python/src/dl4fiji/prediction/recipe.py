@@ -1,0 +1,66 @@
+"""What running a trained network needs beside its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dl4fiji.data.normalization import Normalization
+from dl4fiji.model import ModelInfo
+from dl4fiji.network import Output
+from dl4fiji.networks import get
+from dl4fiji.options import check_options
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images go into a network and what comes out.
+
+    Parameters
+    ----------
+    axes
+        Axes of one sample, channels last: ``YXC`` or ``ZYXC``.
+    channels_in, channels_out
+        Channels of the input and of each output.
+    normalization
+        What is done to an image before it enters the network.
+    divisor
+        Per spatial axis, what the input's size must be a multiple of.
+    halo
+        Per spatial axis, how many pixels at a tile's border are not to be trusted; multiples of the divisor.
+    outputs
+        Which channels of the Keras model are which output, the main output first.
+    image_units
+        Whether outputs return to the units of the input: images in, images of the same channels out.
+    """
+
+    axes: str
+    channels_in: int
+    channels_out: int
+    normalization: Normalization
+    divisor: tuple[int, ...]
+    halo: tuple[int, ...]
+    outputs: tuple[Output, ...]
+    image_units: bool
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> Recipe:
+        """Return the recipe of a trained model."""
+        network = get(info.network)
+        options = check_options(network.Options, info.options, network.title)
+        spatial = info.axes.removesuffix("C")
+        divisor, halo = network.divisor(options), network.halo(options)
+        return cls(
+            axes=info.axes,
+            channels_in=info.channels_in,
+            channels_out=info.channels_out,
+            normalization=info.normalization,
+            divisor=tuple(divisor[axis] for axis in spatial),
+            halo=tuple(-(-halo[axis] // divisor[axis]) * divisor[axis] for axis in spatial),
+            outputs=tuple(network.outputs(options, info.channels_out)),
+            image_units=network.task == "restoration" and info.channels_in == info.channels_out,
+        )
+
+    @property
+    def spatial(self) -> str:
+        """The spatial axes, e.g. ``ZYX``."""
+        return self.axes.removesuffix("C")
