@@ -85,7 +85,25 @@ class ExportRequest(_Request):
     weights: Literal["best", "last"] = "best"
 
 
-Request = Annotated[TrainRequest | PredictRequest | ExportRequest, Field(discriminator="kind")]
+class SelfTestRequest(_Request):
+    """Exercise scheduler, worker, progress and cancel without a network: what ``dl4fiji doctor`` runs."""
+
+    kind: Literal["selftest"] = "selftest"
+    seconds: float = Field(1.0, ge=0, le=86_400)
+    """How long it shall take."""
+    steps: int = Field(10, ge=1, le=1_000_000)
+    """Batches that the time is divided into."""
+    epochs: int = Field(0, ge=0, le=100_000)
+    """Epochs to report, with the loss of a smooth curve."""
+    as_training: bool = False
+    """Take the place of a training job on a device."""
+    fail: Literal["", "input", "unexpected", "memory", "disk", "kill"] = ""
+    """How it shall end halfway: by an error of that kind, or killed."""
+    deaf: bool = False
+    """Do not listen to cancel, as a hanging job would not."""
+
+
+Request = Annotated[TrainRequest | PredictRequest | ExportRequest | SelfTestRequest, Field(discriminator="kind")]
 
 
 class Job(BaseModel):
