@@ -47,6 +47,18 @@ class Output:
     """It tells how uncertain another output is: on the way back to image units it is scaled, not shifted."""
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """How large a network is, known without building it."""
+
+    parameters: int
+    """Numbers among the weights."""
+    activations: float
+    """Float32 numbers per input pixel that the layers put out, all of which the training keeps."""
+    largest: float
+    """Float32 numbers per input pixel that the largest layer takes in and puts out."""
+
+
 class Network(Protocol):
     """A network that can be trained, judged, exported and run in Fiji.
 
@@ -113,6 +125,10 @@ class Network(Protocol):
 
     def schedule(self, options: Any) -> Schedule:
         """Return how the learning rate changes from epoch to epoch."""
+        ...
+
+    def footprint(self, options: Any, channels_in: int, channels_out: int) -> Footprint:
+        """Return the network's size, for the memory forecast; needs no TensorFlow."""
         ...
 
     def batch(self, patches: PatchSource, options: Any, epoch: int, step: int) -> Batch:

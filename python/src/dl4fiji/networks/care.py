@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from dl4fiji.data.normalization import PercentileNormalization
-from dl4fiji.network import Batch, Citation, DataForm, Output, Task
+from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
 from dl4fiji.options import Size, TrainingOptions, option
 from dl4fiji.schedule import Plateau, Schedule
 
@@ -171,6 +171,34 @@ class _Care:
         """Halve the learning rate when the validation loss stays."""
         return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
 
+    def footprint(self, options: CareOptions, channels_in: int, channels_out: int) -> Footprint:
+        """Return parameters and activations of csbdeep's `unet_block`, summed layer by layer."""
+        dimensions, kernel = len(self._spatial), options.kernel_size ** len(self._spatial)
+        parameters, activations, largest = 0, 0.0, 0.0
+
+        def convolution(before: int, after: int, level: int, size: int = kernel) -> int:
+            nonlocal parameters, activations, largest
+            parameters += (size * before + 1) * after
+            activations += after / 2 ** (dimensions * level)
+            largest = max(largest, (before + after) / 2 ** (dimensions * level))
+            return after
+
+        filters, first, depth = channels_in, options.first_filters, options.depth
+        for level in range(depth):
+            for _ in range(2):
+                filters = convolution(filters, first * 2**level, level)
+            activations += filters / 2 ** (dimensions * (level + 1))  # pooling
+        filters = convolution(filters, first * 2**depth, depth)
+        filters = convolution(filters, first * 2 ** max(0, depth - 1), depth)
+        for level in reversed(range(depth)):
+            joined = filters + first * 2**level
+            activations += (filters + joined) / 2 ** (dimensions * level)  # upsampling, concatenation
+            filters = convolution(joined, first * 2**level, level)
+            filters = convolution(filters, first * 2 ** max(0, level - 1), level)
+        for _ in range(2 if options.probabilistic else 1):
+            convolution(filters, channels_out, 0, size=1)
+        return Footprint(parameters, activations, largest)
+
     def batch(self, patches: PatchSource, options: CareOptions, epoch: int, step: int) -> Batch:
         """Return noisy and clean patches."""
         del options
@@ -184,7 +212,8 @@ class _Care:
 
     def divisor(self, options: CareOptions) -> dict[str, int]:
         """Return 2 to the number of poolings, for each spatial axis."""
-        return {axis: 2**options.depth for axis in self._spatial}
+        step: int = 2**options.depth
+        return dict.fromkeys(self._spatial, step)
 
     def halo(self, options: CareOptions) -> dict[str, int]:
         """Return the receptive field's radius, rounded up to the divisor so that tiles keep the pooling grid.
@@ -193,9 +222,9 @@ class _Care:
         at the bottom; a pooling and the upsampling that undoes it shift by up to 2^(n+1) - 1 pixels in all.
         """
         radius = options.kernel_size // 2
-        step = 2**options.depth
+        step: int = 2**options.depth
         reach = 2 * radius * step + sum(4 * radius * 2**level for level in range(options.depth)) + step - 1
-        return {axis: -(-reach // step) * step for axis in self._spatial}
+        return dict.fromkeys(self._spatial, -(-reach // step) * step)
 
     def outputs(self, options: CareOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image and, when probabilistic, the scale of the Laplace distribution."""
@@ -203,7 +232,7 @@ class _Care:
         if not options.probabilistic:
             return (restored,)
         scale = "scale of the Laplace distribution of each pixel: how unsure the network is"
-        return restored, Output("scale", scale, (channels_out, 2 * channels_out))
+        return restored, Output("scale", scale, (channels_out, 2 * channels_out), spread=True)
 
 
 class Care2D(_Care):

@@ -1,1 +1,1 @@
-
+"""Quality control: how near predictions come to the truth."""

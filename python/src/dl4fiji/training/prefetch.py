@@ -57,7 +57,7 @@ class Prefetcher(Generic[Item]):
         for step in range(self._steps):
             try:
                 entry = (self._make(step), None)
-            except BaseException as error:  # handed to the thread that trains, which raises it
+            except BaseException as error:  # noqa: BLE001 handed to the thread that trains, which raises it
                 entry = (None, error)
             if not self._offer(entry) or entry[1] is not None:
                 return
