@@ -78,12 +78,23 @@ class Pixels(Protocol):
     """What `fit` reads: an `ImageSource`."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The file, for messages."""
+        ...
+
     @property
-    def axes(self) -> str: ...
+    def axes(self) -> str:
+        """Letters of the axes."""
+        ...
+
     @property
-    def shape(self) -> tuple[int, ...]: ...
-    def region(self, **parts: slice | int) -> np.ndarray: ...
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of pixels along the axes."""
+        ...
+
+    def region(self, **parts: slice | int) -> np.ndarray:
+        """Return a part of the pixels."""
+        ...
 
 
 def fit(normalization: Normalization, image: Pixels | np.ndarray, axes: str = "", channel_axis: str = "C") -> Scale:
@@ -123,8 +134,11 @@ def fit(normalization: Normalization, image: Pixels | np.ndarray, axes: str = ""
     return Scale(offset=tuple(offsets), scale=tuple(scales))
 
 
-def percentiles(image: Pixels | np.ndarray, percents: Sequence[float], axes: str = "", **selection: int) -> list[float]:
-    """Return ``sorted[int(n · p / 100)]`` for each of ``percents``, of the part of ``image`` at ``selection``."""
+def percentiles(
+    image: Pixels | np.ndarray, percents: Sequence[float], axes: str = "", *, channel: int | None = None
+) -> list[float]:
+    """Return ``sorted[int(n · p / 100)]`` for each of ``percents``, of one channel or of all."""
+    selection = {} if channel is None else {"C": channel}
     pixels = _ArrayPixels(image, axes) if isinstance(image, np.ndarray) else image
     return order_statistics(pixels, selection, _ranks(pixels, selection, percents))
 
@@ -140,23 +154,23 @@ def order_statistics(pixels: Pixels, selection: dict[str, int], ranks: Sequence[
     Exact: a histogram over all values of integers up to 16 bits; for other types, taken as float32, one over the
     upper and one over the lower half of the bits of a key that sorts like the numbers.
     """
-    blocks = _blocks(pixels, selection)
-    first = next(blocks)
+    parts = blocks(pixels, selection)
+    first = next(parts)
     if first.dtype.kind in "iu" and first.dtype.itemsize <= 2:
         lowest = int(np.iinfo(first.dtype).min)
         counts = np.zeros(1 << (8 * first.dtype.itemsize), np.int64)
-        for block in itertools.chain([first], blocks):
+        for block in itertools.chain([first], parts):
             counts += np.bincount(block.ravel().astype(np.int32) - lowest, minlength=len(counts))
         return [float(bin_ + lowest) for bin_, _ in (_find(counts, rank) for rank in ranks)]
     counts = np.zeros(1 << 16, np.int64)
-    for block in itertools.chain([first], blocks):
+    for block in itertools.chain([first], parts):
         counts += np.bincount(_keys(block, pixels) >> 16, minlength=len(counts))
     found = [_find(counts, rank) for rank in ranks]
     finer = {upper: np.zeros(1 << 16, np.int64) for upper, _ in found}
-    for block in _blocks(pixels, selection):
+    for block in blocks(pixels, selection):
         keys = _keys(block, pixels)
-        for upper, lower_counts in finer.items():
-            lower_counts += np.bincount(keys[keys >> 16 == upper] & 0xFFFF, minlength=1 << 16)
+        for upper in finer:
+            finer[upper] += np.bincount(keys[keys >> 16 == upper] & 0xFFFF, minlength=1 << 16)
     return [_value((upper << 16) | _find(finer[upper], rest)[0]) for upper, rest in found]
 
 
@@ -195,7 +209,7 @@ def require_finite(values: np.ndarray, path: Path) -> None:
 def _moments(pixels: Pixels, selection: dict[str, int]) -> tuple[float, float]:
     """Return mean and standard deviation; blocks are combined as in Chan, Golub and LeVeque (1979)."""
     count, mean, squares = 0, 0.0, 0.0
-    for block in _blocks(pixels, selection):
+    for block in blocks(pixels, selection):
         values = block.astype(np.float64)
         require_finite(values, pixels.path)
         own = float(values.mean())
@@ -207,7 +221,7 @@ def _moments(pixels: Pixels, selection: dict[str, int]) -> tuple[float, float]:
     return mean, math.sqrt(squares / count)
 
 
-def _blocks(pixels: Pixels, selection: dict[str, int]) -> Iterator[np.ndarray]:
+def blocks(pixels: Pixels, selection: dict[str, int]) -> Iterator[np.ndarray]:
     """Yield all pixels at ``selection`` in blocks of at most `_BLOCK` pixels, at least one row each."""
     free = [(axis, size) for axis, size in zip(pixels.axes, pixels.shape, strict=True) if axis not in selection]
     split = 0

@@ -83,6 +83,7 @@ class MappedReader:
         self._path, self._dtype, self._offset, self._shape = path, dtype, offset, shape
 
     def read(self, window: Window) -> np.ndarray:
+        """Return the pixels of ``window``."""
         pixels = np.memmap(self._path, self._dtype, "r", self._offset, self._shape)
         return np.array(pixels[window], self._dtype.newbyteorder("="), order="C")
 
@@ -94,6 +95,7 @@ class SegmentReader:
         self._path, self._dtype, self._shape = path, dtype, shape
 
     def read(self, window: Window) -> np.ndarray:
+        """Return the pixels of ``window``."""
         if all(part == slice(0, size) for part, size in zip(window, self._shape, strict=True)):
             with open_tiff(self._path) as tiff:
                 return np.array(_as_bytes(tiff.series[0].asarray()), order="C", copy=False)
@@ -189,6 +191,7 @@ class PictureReader:
         """Channels to keep: alpha is dropped."""
 
     def read(self, window: Window) -> np.ndarray:
+        """Return the pixels of ``window``."""
         with _decoded_pictures.lock:
             picture = _decoded_pictures.get(_key(self._path), lambda: decode_picture(self._path))
         if picture.ndim == 3:

@@ -218,7 +218,7 @@ def _per_unit(size: float) -> tuple[int, int]:
 
 
 def _escaped(text: str) -> str:
-    """Write text as ImageJ does in its header: other than printable ASCII as ``\\uXXXX``."""
+    """Write text as ImageJ does in its header: characters beyond printable ASCII escaped as in Java."""
     return "".join(
         char if " " <= char < "\x7f" and char != "\\" else "".join(f"\\u{unit:04X}" for unit in _utf16(char))
         for char in text

@@ -1,0 +1,349 @@
+"""Training patches, drawn on the fly from full-precision images; the same arguments give the same patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import psutil
+
+from dl4fiji.data.augmentation import Augmentation
+from dl4fiji.data.axes import move_axes
+from dl4fiji.data.background import Background, Grid, allowed_starts
+from dl4fiji.data.dataset import Dataset, Sample
+from dl4fiji.data.image import ImageSource
+from dl4fiji.data.normalization import EPSILON, Normalization, Pixels, fit
+from dl4fiji.errors import DataError, OptionError
+from dl4fiji.options import TrainingOptions
+from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
+
+__all__ = ["Augmentation", "Background", "PatchSource", "check_patch_size"]
+
+_CACHE_SHARE = 0.25
+"""Share of the free memory that images may take."""
+
+_VALIDATION_BYTES = 256 << 20
+_MANY_ROUNDS = 8
+
+
+class _Pixels:
+    """The pixels of one image in the network's axes, from memory or from the file, and their scale."""
+
+    def __init__(self, image: ImageSource, axes: str, normalization: Normalization | None, cached: bool) -> None:
+        self._image, self._axes = image, axes
+        self._memory = np.ascontiguousarray(move_axes(image.read(), image.axes, axes)) if cached else None
+        self.pixels: Pixels = image if self._memory is None else _Named(image, axes, self._memory)
+        self.scale = None if normalization is None else fit(normalization, self.pixels)
+
+    def raw(self, window: Sequence[slice]) -> np.ndarray:
+        """Return pixels of a spatial window, all channels, in the network's axes; not to be written to."""
+        if self._memory is not None:
+            return self._memory[tuple(window)]
+        parts = dict(zip(self._axes.removesuffix("C"), window, strict=True))
+        region = self._image.region(**{axis: part for axis, part in parts.items() if axis in self._image.axes})
+        return move_axes(region, self._image.axes, self._axes)
+
+    def normalized(self, window: Sequence[slice], margin: Sequence[int]) -> np.ndarray:
+        """Return a float32 window enlarged by ``margin`` on both sides; beyond the image it is mirrored."""
+        sizes = [self._image.sizes[axis] for axis in self._axes[:-1]]
+        wanted = [(part.start - m, part.stop + m) for part, m in zip(window, margin, strict=True)]
+        inside = [slice(max(0, a), min(size, b)) for (a, b), size in zip(wanted, sizes, strict=True)]
+        pixels = self.raw(inside)
+        pixels = pixels.astype(np.float32) if self.scale is None else self.scale.apply(pixels)
+        pads = [(part.start - a, b - part.stop) for (a, b), part in zip(wanted, inside, strict=True)]
+        return np.pad(pixels, [*pads, (0, 0)], mode="symmetric") if any(map(any, pads)) else pixels
+
+    @property
+    def flat(self) -> bool:
+        """Tell whether the scale of some channel vanishes, so that normalizing makes no sense."""
+        return self.scale is not None and min(self.scale.scale) <= EPSILON
+
+
+class _Named:
+    """Pixels in memory that keep the name of their file."""
+
+    def __init__(self, image: ImageSource, axes: str, pixels: np.ndarray) -> None:
+        self.path, self.axes, self.shape, self._pixels = image.path, axes, pixels.shape, pixels
+
+    def region(self, **parts: slice | int) -> np.ndarray:
+        return self._pixels[tuple(parts.get(axis, slice(None)) for axis in self.axes)]
+
+
+class _Loaded:
+    """A sample ready to be cut into patches."""
+
+    def __init__(self, sample: Sample, source: _Pixels, target: _Pixels | None) -> None:
+        self.sample, self.source, self.target = sample, source, target
+        self.grid: Grid | None = None
+
+    def window(self, rng: np.random.Generator, axes: str, patch: Sequence[int]) -> list[slice]:
+        """Draw a position; one that shows more than background where that is asked for."""
+        if self.grid is not None:
+            starts = self.grid.draw(rng)
+        else:
+            starts = [
+                int(rng.integers(extent.start, extent.stop - size + 1))
+                for extent, size in ((self.sample.extent(axis), size) for axis, size in zip(axes, patch, strict=True))
+            ]
+        return [slice(start, start + size) for start, size in zip(starts, patch, strict=True)]
+
+
+class PatchSource:
+    """Training and validation patches of a data set.
+
+    Images are kept in memory in their own type as far as a quarter of the free memory reaches; of the others only
+    the patches are read.
+
+    Parameters
+    ----------
+    dataset
+        Images; split here by the options if that has not been done.
+    normalization
+        Fitted to each image as the network sees it: each plane for 2D, each stack for 3D networks.
+    options
+        Patch and batch size, patches per image, seed, validation percent, augmentation.
+    network_axes
+        ``YXC`` or ``ZYXC``.
+    divisor
+        What patch sizes must be a multiple of, per spatial axis.
+    background
+        Which patches are too empty. None: by ``background_rejection`` and ``background_threshold`` where the
+        options have them, else all patches are taken.
+    augmentation
+        How patches are varied. None: as `Augmentation` has it if ``options.augmentation``, else not at all.
+    labels
+        Targets are labels: neither normalized nor interpolated.
+    memory
+        Bytes that images in memory may take; None: a quarter of what is free.
+    progress
+        Told while images are read; may cancel.
+
+    Raises
+    ------
+    DataError
+        If images are too small or have no content.
+    OptionError
+        If the patch size does not fit the network.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        normalization: Normalization,
+        options: TrainingOptions,
+        network_axes: str = "",
+        *,
+        divisor: Mapping[str, int] | None = None,
+        background: Background | None = None,
+        augmentation: Augmentation | None = None,
+        labels: bool = False,
+        memory: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._axes = network_axes or dataset.network_axes
+        self._spatial = self._axes.removesuffix("C")
+        self._options = options
+        self.patch_size = check_patch_size(options.patch_size, self._spatial, divisor or {})
+        if not dataset.train:
+            dataset = dataset.split(options.validation_percent, options.seed, self.patch_size)
+        self.dataset = dataset
+        self.channels_in, self.channels_out = dataset.channels_in, dataset.channels_out
+        self._normalization, self._labels = normalization, labels
+        self._augmentation = augmentation or (Augmentation() if options.augmentation else None)
+        self._background = background or _background(options)
+        self._free = int(psutil.virtual_memory().available * _CACHE_SHARE) if memory is None else memory
+        self.warnings: list[str] = list(dataset.warnings)
+        progress = progress or SilentProgress()
+        progress.phase(f"Reading {len(dataset.train) + len(dataset.validation)} images")
+        self._train = self._load(dataset.train, progress, "training")
+        self._aside = self._load(dataset.validation, progress, "validation")
+        self._round = lru_cache(_MANY_ROUNDS)(self._draw_round)
+        self._validation: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def patches_per_epoch(self) -> int:
+        """Patches that an epoch draws unless the options say how many steps it has."""
+        return len(self._train) * self._options.patches_per_image
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return self._options.steps_per_epoch or -(-self.patches_per_epoch // self._options.batch_size)
+
+    def draw(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the batch of a step, both counted from 0.
+
+        Each image is used equally often, in an order drawn anew each time all have been used; positions are drawn
+        at random.
+
+        Returns
+        -------
+        source, target
+            Float32, normalized, axes N and then the network's.
+        """
+        size = self._options.batch_size
+        rng = np.random.default_rng([self._options.seed, 0, epoch, step])
+        first = (epoch * self.steps_per_epoch + step) * size
+        source, target = self._empty(size)
+        for index in range(size):
+            turn, place = divmod(first + index, len(self._train))
+            loaded = self._train[self._round(turn)[place]]
+            self._fill(loaded, loaded.window(rng, self._spatial, self.patch_size), source[index], target[index], rng)
+        return source, target
+
+    def validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the validation patches: a fixed grid over the validation images, without background.
+
+        At most ``patches_per_image`` per image, a quarter of the training patches (but a batch), and 256 MiB in all.
+        """
+        if self._validation is None:
+            places = [
+                (loaded, window)
+                for loaded in self._aside
+                for window in self._grid_windows(loaded)
+            ]
+            chosen = self._choose(places)
+            source, target = self._empty(len(chosen))
+            for index, (loaded, window) in enumerate(chosen):
+                self._fill(loaded, window, source[index], target[index], None)
+            self._validation = source, target
+        return self._validation
+
+    def _empty(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = (count, *self.patch_size)
+        return np.empty((*shape, self.channels_in), np.float32), np.empty((*shape, self.channels_out), np.float32)
+
+    def _draw_round(self, turn: int) -> np.ndarray:
+        return np.random.default_rng([self._options.seed, 1, turn]).permutation(len(self._train))
+
+    def _fill(
+        self, loaded: _Loaded, window: list[slice], source: np.ndarray, target: np.ndarray,
+        rng: np.random.Generator | None,
+    ) -> None:  # fmt: skip
+        """Put a patch into ``source`` and ``target``, varied if a generator is given."""
+        other = loaded.target or loaded.source
+        still = [0] * len(window)
+        if rng is None or self._augmentation is None:
+            source[...] = loaded.source.normalized(window, still)
+            target[...] = other.normalized(window, still)
+            return
+        plan = self._augmentation.plan(rng, *self.patch_size[-2:])
+        margin = [*still[:-2], *plan.margin]
+        source[...] = plan.geometry(loaded.source.normalized(window, margin))
+        target[...] = plan.geometry(other.normalized(window, margin), self._labels)
+        plan.intensity(source, rng)
+        if not self._labels:
+            plan.intensity(target)
+
+    def _load(self, samples: Sequence[Sample], progress: Progress, purpose: str) -> list[_Loaded]:
+        """Fit the normalization to all samples, and read those into memory that fit there."""
+        loaded: list[_Loaded] = []
+        flat: list[str] = []
+        for number, sample in enumerate(samples):
+            stop_if_canceled(progress)
+            progress.phase(f"Reading image {number + 1} of {len(samples)} for {purpose}")
+            self._check_size(sample)
+            images = [image for image in (sample.source, sample.target) if image is not None]
+            nbytes = sum(image.nbytes for image in images)
+            cached = nbytes <= self._free
+            self._free -= nbytes if cached else 0
+            source = _Pixels(sample.source, self._axes, self._normalization, cached)
+            target = None
+            if sample.target is not None:
+                target = _Pixels(sample.target, self._axes, None if self._labels else self._normalization, cached)
+            if source.flat or (target is not None and target.flat):
+                flat.append(sample.name)
+                continue
+            item = _Loaded(sample, source, target)
+            if self._background is not None and target is not None:
+                item.grid = self._allowed(sample, target)
+            loaded.append(item)
+        if flat:
+            names = ", ".join(flat[:3]) + (f" and {len(flat) - 3} more" if len(flat) > 3 else "")
+            text = f"{names} has nearly the same value everywhere"
+            if not loaded:
+                raise DataError(f"{text}, so no image is left for {purpose}: give images with content.")
+            self.warnings.append(f"{text} and is left out.")
+            progress.warning(self.warnings[-1])
+        return loaded
+
+    def _check_size(self, sample: Sample) -> None:
+        for axis, size in zip(self._spatial, self.patch_size, strict=True):
+            extent = sample.extent(axis)
+            if extent.stop - extent.start < size:
+                patch = "×".join(map(str, self.patch_size))
+                raise DataError(
+                    f"{sample.name} has {extent.stop - extent.start} pixels along {axis} for patches of {patch}: "
+                    "take larger images or a smaller patch_size."
+                )
+
+    def _allowed(self, sample: Sample, target: _Pixels) -> Grid | None:
+        assert self._background is not None
+        extents = [sample.extent(axis) for axis in self._spatial]
+        grid = allowed_starts(target.pixels, self._axes, extents, self.patch_size, self._background)
+        if grid is None:
+            self.warnings.append(f"{sample.name} seems to show background only; patches are taken from all of it.")
+        return grid
+
+    def _grid_windows(self, loaded: _Loaded) -> list[list[slice]]:
+        """Return windows that cover a sample evenly without overlap, those of background left out."""
+        axes_starts = []
+        for axis, size in zip(self._spatial, self.patch_size, strict=True):
+            extent = loaded.sample.extent(axis)
+            length = extent.stop - extent.start
+            places = np.linspace(0, length - size, max(1, length // size)).astype(int)
+            axes_starts.append(places + extent.start)
+        starts = np.stack(np.meshgrid(*axes_starts, indexing="ij"), -1).reshape(-1, len(self._spatial))
+        if loaded.grid is not None:
+            kept = starts[[loaded.grid.allows(start) for start in starts]]
+            starts = kept if len(kept) else starts
+        if len(starts) > self._options.patches_per_image:
+            rng = np.random.default_rng([self._options.seed, 2])
+            starts = starts[np.sort(rng.permutation(len(starts))[: self._options.patches_per_image])]
+        return [[slice(int(at), int(at) + n) for at, n in zip(start, self.patch_size, strict=True)] for start in starts]
+
+    def _choose(self, places: list[Any]) -> list[Any]:
+        """Keep as many validation patches as is sensible, spread over all images."""
+        patch_bytes = int(np.prod(self.patch_size)) * 4 * (self.channels_in + self.channels_out)
+        limit = max(self.patches_per_epoch // 4, self._options.batch_size)
+        limit = max(1, min(limit, _VALIDATION_BYTES // patch_bytes))
+        if len(places) <= limit:
+            return places
+        numbers = np.random.default_rng([self._options.seed, 3]).permutation(len(places))[:limit]
+        return [places[number] for number in np.sort(numbers)]
+
+
+def _background(options: TrainingOptions) -> Background | None:
+    """Take the rejection of background from options that have it."""
+    if not getattr(options, "background_rejection", False):
+        return None
+    return Background(threshold=getattr(options, "background_threshold", Background.threshold))
+
+
+def check_patch_size(size: Sequence[int], spatial_axes: str, divisor: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the patch size along ``spatial_axes``; a single number holds for all axes of a plane.
+
+    Raises
+    ------
+    OptionError
+        If the number of values is wrong or one is no multiple of the network's divisor; it names the nearest size.
+    """
+    if len(size) == 1 and spatial_axes == "YX":
+        size = (*size, *size)
+    given = "x".join(map(str, size))
+    if len(size) != len(spatial_axes):
+        example = "16x64x64" if "Z" in spatial_axes else "128x128"
+        raise OptionError(
+            f"The option 'patch_size' is {given!r} but must be {len(spatial_axes)} numbers, for "
+            f"{', '.join(spatial_axes)}, such as {example}."
+        )
+    steps = [divisor.get(axis, 1) for axis in spatial_axes]
+    fitting = [max(step, round(n / step) * step) for n, step in zip(size, steps, strict=True)]
+    if list(size) != fitting:
+        raise OptionError(
+            f"The option 'patch_size' is {given!r} but must be a multiple of {'x'.join(map(str, steps))}: "
+            f"take {'x'.join(map(str, fitting))}."
+        )
+    return tuple(size)
