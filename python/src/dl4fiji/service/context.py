@@ -1,0 +1,49 @@
+"""What the routes work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from dl4fiji.home import Home
+from dl4fiji.jobs.scheduler import Scheduler
+from dl4fiji.jobs.store import JobStore
+from dl4fiji.service.credentials import Credentials
+from dl4fiji.service.hub import Hub
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of a running service.
+
+    Parameters
+    ----------
+    port
+        Where it listens.
+    stop
+        Ends the service after the present answer.
+    """
+
+    home: Home
+    store: JobStore
+    scheduler: Scheduler
+    hub: Hub
+    credentials: Credentials
+    port: int
+    stop: Callable[[], None]
+
+    @property
+    def url(self) -> str:
+        """The service's own address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def _context(request: Request) -> Context:
+    return request.app.state.context
+
+
+Service = Annotated[Context, Depends(_context)]
+"""Annotation of a route's parameter that is given the service's parts."""

@@ -1,0 +1,171 @@
+"""The pages for browsers: the same data as the scripts see."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from dl4fiji.errors import DL4FijiError, NotFoundError, UnauthorizedError
+from dl4fiji.jobs.job import DataRequest, TrainRequest
+from dl4fiji.service import catalog, submission
+from dl4fiji.service.context import Service
+from dl4fiji.service.credentials import SESSION_SECONDS
+from dl4fiji.service.forms import Form, option_fields
+from dl4fiji.service.guard import cookie_name
+from dl4fiji.service.rendering import STATIC, elapsed, render, static_file
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+_SHOWN_JOBS = 100
+
+
+@router.get("/login")
+def login(service: Service, code: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Sign a browser in by its one-time code, and go to the jobs."""
+    session = service.credentials.sign_in(code)
+    if session is None:
+        raise UnauthorizedError(
+            "This address has been used or is too old: open the page again by `dl4fiji service open` or from Fiji."
+        )
+    response = RedirectResponse("/", 303)
+    response.set_cookie(
+        cookie_name(service.port), session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", path="/"
+    )
+    return response
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    """Return a style sheet, script or picture of the pages."""
+    if name not in STATIC:
+        raise NotFoundError("There is no such file.")
+    return Response(static_file(name), media_type=STATIC[name])
+
+
+@router.get("/")
+def jobs(service: Service) -> str:
+    """Show the jobs, newest first."""
+    shown = service.store.jobs(limit=_SHOWN_JOBS)
+    return render("jobs.html", page="jobs", jobs=shown, elapsed=elapsed, devices=service.scheduler.devices)
+
+
+@router.get("/jobs/{job_id}")
+def job(job_id: str, service: Service) -> str:
+    """Show a job: progress, curves, result, log."""
+    service.home.job(job_id)
+    shown = service.store.get(job_id)
+    return render(
+        "job.html", page="jobs", job=shown, elapsed=elapsed, folder=service.home.job(job_id),
+        after=service.store.last_event(job_id), quality=_quality(shown.result.get("quality")),
+        engines=_engines(shown.result.get("certificate")),
+    )  # fmt: skip
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: str, service: Service) -> Response:
+    """Stop a job and show it."""
+    service.home.job(job_id)
+    service.scheduler.cancel(job_id)
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+@router.post("/jobs/{job_id}/resume")
+def resume(job_id: str, service: Service) -> Response:
+    """Queue a job again and show it."""
+    service.home.job(job_id)
+    service.store.resume(job_id)
+    service.scheduler.wake()
+    return RedirectResponse(f"/jobs/{job_id}", 303)
+
+
+@router.get("/models")
+def models(service: Service) -> str:
+    """Show the trained models."""
+    shown = [{**model, "rows": _quality(model.get("quality"))} for model in catalog.list_models(service.home)]
+    return render("models.html", page="models", models=shown)
+
+
+@router.get("/models/{name}")
+def model(name: str, service: Service) -> str:
+    """Show a model: quality, engines, files, options."""
+    shown = catalog.show_model(service.home, name)
+    return render(
+        "model.html", page="models", model=shown, quality=_quality(shown.get("quality")),
+        engines=_engines(shown.get("certificate")),
+    )  # fmt: skip
+
+
+@router.get("/train")
+def train(network: Annotated[str, Query(max_length=100)] = "") -> str:
+    """Show the form of a training; its fields come from the network's options."""
+    return _train_page(network, {})
+
+
+@router.post("/train")
+async def start_training(request: Request, service: Service) -> Response:
+    """Queue the training that the form asks for, or show the form again with what is wrong."""
+    body = (await request.body()).decode("utf-8", "replace")
+    given = dict(parse_qsl(body, keep_blank_values=True))
+    network = given.get("network", "")
+    try:
+        form = Form.read(given)
+        queued = submission.submit(_train_request(network, form), service.home, service.store)
+    except DL4FijiError as error:
+        return HTMLResponse(_train_page(network, given, error.problems or [error.message]), error.status)
+    service.scheduler.wake()
+    return RedirectResponse(f"/jobs/{queued.id}", 303)
+
+
+def _train_request(network: str, form: Form) -> TrainRequest:
+    return TrainRequest(
+        network=network,
+        name=form.fields.get("name", ""),
+        data=DataRequest(
+            source=form.fields.get("source", ""), target=form.fields.get("target", ""), axes=form.fields.get("axes", "")
+        ),
+        options=form.options,
+        start_from=form.fields.get("start_from", ""),
+    )
+
+
+def _train_page(name: str, given: dict[str, str], problems: list[str] | None = None) -> str:
+    from dl4fiji import networks
+
+    network = networks.get(name) if name else networks.NETWORKS[0]
+    usual, advanced = option_fields(network, given)
+    return render(
+        "train.html", page="train", networks=networks.NETWORKS, network=network, usual=usual, advanced=advanced,
+        given=given, problems=problems or [],
+    )  # fmt: skip
+
+
+_METRICS = {
+    "psnr": ("PSNR", "dB, more is better"),
+    "ssim": ("SSIM", "up to 1"),
+    "nrmse": ("NRMSE", "less is better"),
+    "pearson": ("Pearson r", "up to 1"),
+}
+
+
+def _quality(quality: Any) -> list[dict[str, Any]]:
+    """Return the rows of the table of quality: metric, input, prediction."""
+    if not isinstance(quality, dict):
+        return []
+    rows = []
+    for name, values in quality.items():
+        if isinstance(values, dict) and ("prediction" in values or "input" in values):
+            title, hint = _METRICS.get(name, (name, ""))
+            rows.append(
+                {"title": title, "hint": hint, "input": values.get("input"), "prediction": values.get("prediction")}
+            )
+    return rows
+
+
+def _engines(certificate: Any) -> list[dict[str, Any]]:
+    """Return the rows of the table of engines that an export was tried in."""
+    engines = certificate.get("engines", certificate) if isinstance(certificate, dict) else {}
+    return [{"name": name, **entry} for name, entry in engines.items() if isinstance(entry, dict)]
+

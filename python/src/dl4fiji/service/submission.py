@@ -1,0 +1,171 @@
+"""Requests are looked at before they become jobs, so that what can be said at once is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dl4fiji.errors import ConflictError, DataError, DL4FijiError, InputError
+from dl4fiji.home import Home
+from dl4fiji.jobs.job import DataRequest, ExportRequest, Job, PredictRequest, SelfTestRequest, TrainRequest
+from dl4fiji.jobs.store import JobStore
+
+_NAMED = {
+    "source": "The source",
+    "target": "The target",
+    "validation_source": "The source for validation",
+    "validation_target": "The target for validation",
+}
+
+
+def submit(request: Any, home: Home, store: JobStore) -> Job:
+    """Check a request and queue it.
+
+    Raises
+    ------
+    DL4FijiError
+        With one sentence per problem.
+    """
+    if isinstance(request, TrainRequest):
+        network_title, problems = _train_problems(request, home, store)
+        if problems:
+            raise _summary(problems)
+        name = request.name.strip()
+        request = request.model_copy(update={"name": name})
+        return store.submit(request, f"Train {network_title} “{name}”", model=name)
+    if isinstance(request, PredictRequest):
+        _require_model(request.model, home)
+        _existing(request.source, "The source")
+        if request.output:
+            _absolute(request.output, "The output folder")
+        return store.submit(request, f"Predict with “{request.model}”: {Path(request.source).name}")
+    if isinstance(request, ExportRequest):
+        _require_model(request.model, home)
+        return store.submit(request, f"Export “{request.model}”")
+    assert isinstance(request, SelfTestRequest)
+    return store.submit(request, f"Self-test of {request.seconds:g} s")
+
+
+def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
+    """Say what a training would do, and all that speaks against it.
+
+    The name may be empty. Data are looked at by their headers only.
+    """
+    from dl4fiji import networks
+    from dl4fiji.options import check_options
+
+    _, errors = _train_problems(request, home, store, name_needed=False)
+    report: dict[str, Any] = {"problems": [], "warnings": [], "summary": "", "forecast": {}}
+    try:
+        network = networks.get(request.network)
+        options = check_options(network.Options, request.options, network.title)
+    except DL4FijiError:
+        options = None  # its problems are among the errors already
+    if options is not None and not any(isinstance(error, DataError) for error in errors):
+        try:
+            report |= _look_at_data(request, network, options)
+        except DL4FijiError as error:
+            errors.append(error)
+    sentences = [sentence for error in errors for sentence in (error.problems or [error.message])]
+    report["problems"] = [*sentences, *(text for text in report["problems"] if text not in sentences)]
+    return report
+
+
+def _look_at_data(request: TrainRequest, network: Any, options: Any) -> dict[str, Any]:
+    from dl4fiji.data.pairs import check_data
+
+    report = check_data(request.data, network.axes, options)
+    return {"problems": list(report.problems), "warnings": list(report.warnings), "summary": report.summary}
+
+
+def _train_problems(
+    request: TrainRequest, home: Home, store: JobStore, *, name_needed: bool = True
+) -> tuple[str, list[DL4FijiError]]:
+    """Return the network's title and all that is wrong with name, network, options and places."""
+    from dl4fiji import networks
+    from dl4fiji.options import check_options
+
+    title, errors = request.network, []
+
+    def collect(look: Any, *arguments: Any) -> Any:
+        try:
+            return look(*arguments)
+        except DL4FijiError as error:
+            errors.append(error)
+
+    network = collect(networks.get, request.network)
+    if network is not None:
+        title = network.title
+        collect(check_options, network.Options, request.options, title)
+        if network.data_form != "single" and not request.data.target:
+            errors.append(DataError(f"{title} learns from pairs of images: give the target, too."))
+    if request.name or name_needed:
+        collect(_free_name, request.name, home, store)
+    collect(_places, request.data)
+    if request.start_from:
+        collect(_start, request.start_from, home)
+    return title, errors
+
+
+def _summary(errors: list[DL4FijiError]) -> DL4FijiError:
+    """Return one error of the kind of the first, with all problems."""
+    problems = [sentence for error in errors for sentence in (error.problems or [error.message])]
+    return type(errors[0])(problems[0], problems)
+
+
+def _free_name(name: str, home: Home, store: JobStore) -> None:
+    folder = home.model(name)
+    active = store.active_model(folder.name)
+    if active is not None:
+        raise ConflictError(
+            f"Job {active.id} is already making a model named {folder.name!r}: choose another name or cancel that job."
+        )
+    if folder.exists() or folder.name.casefold() in {entry.name.casefold() for entry in home.models.iterdir()}:
+        raise ConflictError(
+            f"There is a model named {folder.name!r} already: choose another name; nothing is ever overwritten."
+        )
+
+
+def _places(data: DataRequest) -> None:
+    problems = []
+    for field, what in _NAMED.items():
+        value = getattr(data, field)
+        if value or field == "source":
+            try:
+                _existing(value, what)
+            except DataError as error:
+                problems.append(error.message)
+    if problems:
+        raise DataError(problems[0], problems)
+
+
+def _absolute(text: str, what: str) -> Path:
+    path = Path(text)
+    if not text or "\0" in text or not path.is_absolute():
+        raise DataError(f"{what} is {text!r} but must be an absolute path on this computer.")
+    return path
+
+
+def _existing(text: str, what: str) -> Path:
+    path = _absolute(text, what)
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise DataError(f"{what} {text} cannot be read ({error.strerror}): choose another.") from error
+    if not found:
+        raise DataError(f"{what} {text} does not exist: choose a folder or a file that is there.")
+    return path
+
+
+def _require_model(name: str, home: Home) -> None:
+    from dl4fiji.model import ModelFolder
+
+    ModelFolder(home.model(name)).read()
+
+
+def _start(start_from: str, home: Home) -> None:
+    if Path(start_from).is_absolute():
+        if not Path(start_from).exists():
+            raise InputError(f"The model to start from, {start_from}, does not exist: choose another or none.")
+        return
+    _require_model(start_from, home)
