@@ -106,6 +106,11 @@ class Loop:
         """Tell whether the validation loss has stayed for ``patience`` epochs."""
         return 0 < self._plan.patience <= epochs_without_progress(self._history.val_losses)
 
+    @property
+    def steps_per_second(self) -> float:
+        """Training steps per second of late, validation left out; 0 if there were none."""
+        return self._clock.steps_per_second
+
     def _finished(self, epochs_done: int) -> bool:
         return epochs_done >= self._plan.epochs or self.stopped_early
 

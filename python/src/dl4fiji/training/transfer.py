@@ -14,8 +14,8 @@ from dl4fiji.errors import DL4FijiError, InputError, NotFoundError
 from dl4fiji.files import read_json
 from dl4fiji.home import check_name
 from dl4fiji.model import ModelFolder
+from dl4fiji.networks.weights import LayerWeights, assign_weights, read_weights
 from dl4fiji.training.history import best_row, read_history
-from dl4fiji.training.weights import LayerWeights, assign_weights, read_weights
 
 LARGEST_WEIGHTS = 4 * 2**30
 """Bytes; a zip that claims more is not opened."""
