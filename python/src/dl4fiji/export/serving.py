@@ -37,7 +37,7 @@ def pad_to_multiple(tf: Any, x: Any, divisor: tuple[int, ...]) -> Any:
 
 
 def _percentiles(tf: Any, x: Any, normalization: PercentileNormalization) -> tuple[Any, Any]:
-    """Return offset and scale of each sample and channel: ``sorted[int(n · (p / 100))]``, n pixels."""
+    """Return offset and scale of each sample and channel: ``sorted[int(n · p / 100)]``, n pixels."""
     dimensions = len(x.shape) - 2
     channels = int(x.shape[-1])
     shape = tf.shape(x)
@@ -47,7 +47,7 @@ def _percentiles(tf: Any, x: Any, normalization: PercentileNormalization) -> tup
 
     def value(percentile: float) -> Any:
         # In float64, since float32 cannot count the pixels of large images.
-        rank = tf.cast(tf.cast(count, tf.float64) * tf.constant(percentile / 100, tf.float64), tf.int32)
+        rank = tf.cast(tf.cast(count, tf.float64) * tf.constant(percentile, tf.float64) / 100, tf.int32)
         found = tf.gather(descending, count - 1 - tf.minimum(rank, count - 1), axis=1)
         return tf.reshape(found, tf.concat([shape[:1], [1] * dimensions, [channels]], axis=0))
 

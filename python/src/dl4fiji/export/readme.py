@@ -1,0 +1,144 @@
+"""The package's README: what the model is, how it was trained, how to run it, in which units it answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dl4fiji import __version__
+from dl4fiji.data.normalization import FixedNormalization, Normalization, PercentileNormalization
+from dl4fiji.export.bioimageio import ONNX, SAVED_MODEL, identifier
+from dl4fiji.model import ModelInfo
+from dl4fiji.network import Network
+from dl4fiji.prediction.recipe import Recipe
+
+
+def render(info: ModelInfo, network: Network, recipe: Recipe, certificate: dict[str, Any] | None) -> str:
+    """Return the README in Markdown."""
+    parts = [
+        f"# {info.name}",
+        f"{network.title}, trained with DL4Fiji {__version__}. {network.description}",
+        _output_text(recipe),
+        _running(info, recipe),
+        _training(info),
+        _validation(info),
+        _engines(certificate),
+        _references(network, info),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def normalization_text(normalization: Normalization) -> str:
+    """Return in words what is done to an image before it enters the network."""
+    if isinstance(normalization, PercentileNormalization):
+        return (
+            f"the {normalization.low:g} % percentile of the image becomes 0 and the {normalization.high:g} % "
+            "percentile becomes 1, each channel and each image by itself; the percentile of n pixels is the one "
+            "at the position int(n · p / 100) of the sorted pixels"
+        )
+    if isinstance(normalization, FixedNormalization):
+        return "mean and standard deviation of the training images are taken from each image alike"
+    return "each channel of each image is brought to mean 0 and standard deviation 1"
+
+
+def _output_text(recipe: Recipe) -> str:
+    units = (
+        "The results are in the units of the input image, in floating point: normalization and the way back are "
+        "part of the exported graph."
+        if recipe.image_units
+        else "The results are as the network puts them out; normalization is part of the exported graph."
+    )
+    outputs = "\n".join(f"- `{output.name}`: {output.description}" for output in recipe.outputs)
+    return (
+        f"## Input and output\n\nInput: an image with the axes {', '.join(recipe.spatial)} and "
+        f"{recipe.channels_in} channel{'s' if recipe.channels_in > 1 else ''}, raw values of any type, any size. "
+        f"Within the graph, {normalization_text(recipe.normalization)}. {units}\n\n{outputs}"
+    )
+
+
+def _running(info: ModelInfo, recipe: Recipe) -> str:
+    normalization = recipe.normalization
+    low, high = (
+        (normalization.low, normalization.high) if isinstance(normalization, PercentileNormalization) else (2, 99.8)
+    )
+    multiple, overlap = max(recipe.divisor), max(recipe.halo)
+    pixels = " and ".join(f"{step} ({axis})" for axis, step in zip(recipe.spatial, recipe.divisor, strict=True))
+    return f"""## How to run it
+
+**DeepImageJ** (Fiji): put this folder into `Fiji.app/models/` (the menu command *Models ▸ Install in Fiji* does it),
+then `run("DeepImageJ Run", "model_path=[{info.name}] input_path=/a.tif output_folder=/out display_output=null");`.
+Each plane{" or volume" if "Z" in recipe.spatial else ""} is run as a whole, so that the result is that of Python. DeepImageJ 3.1 cannot run images of
+more than 50 million pixels; use one of the other ways for those.
+
+**CSBDeep** (Fiji): take `{info.name}.csbdeep.zip`, which holds the bare network and can be run in tiles. The plugin
+normalizes; its result is in normalized units (0 to 1):
+`run("Run your network", "input=i.tif normalizeinput=true percentilebottom={low:g} percentiletop={high:g} clip=false ntiles=1 blockmultiple={multiple} overlap={overlap} batchsize=1 modelfile=/m.zip showprogressdialog=true");`
+
+**Python**: `dl4fiji predict {info.name} IMAGE_OR_FOLDER` where the model was trained. Any other program can run
+`{ONNX}` with ONNX Runtime or `{SAVED_MODEL}` with TensorFlow 1.15 or newer: feed `input`
+(float32, axes N, {', '.join(recipe.spatial)}, C). Give it whole images: on tiles each tile would be normalized by itself.
+
+Sizes need not be multiples of anything; the network works on multiples of {pixels} and the graph mirrors the rest.
+The id of this model is `{identifier(info)}`."""  # noqa: E501
+
+
+def _training(info: ModelInfo) -> str:
+    rows = {**_flat(info.training), **{f"option {name}": value for name, value in info.options.items()}}
+    if info.pixel_size:
+        sizes = ", ".join(f"{axis} {size:g}" for axis, size in info.pixel_size.items())
+        rows["pixel size of the training images"] = f"{sizes} {info.pixel_unit}".strip()
+    table = "\n".join(f"| {_cell(name.replace('_', ' '))} | {_cell(value)} |" for name, value in rows.items())
+    warnings = "\n".join(f"- {text}" for text in info.warnings)
+    notes = f"\n\nTo think about:\n\n{warnings}" if warnings else ""
+    return f"## Training\n\nMade {info.created:%Y-%m-%d %H:%M}.\n\n| | |\n|---|---|\n{table}{notes}"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under one name each, long lists left out."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name} ")
+        elif not isinstance(value, list | tuple) or len(value) <= 8:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")[:300]
+
+
+def _validation(info: ModelInfo) -> str:
+    head = "## Validation\n\nOn the images kept aside from training"
+    figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
+    if not figures:
+        return (
+            "## Validation\n\nNo figures were taken. Compare predictions with a truth of your own before you rely on them."
+        )
+    columns = sorted({column for value in figures.values() for column in value})
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for name, value in figures.items():
+        lines.append(f"| {_cell(name)} | {' | '.join(_cell(value.get(column, '')) for column in columns)} |")
+    return f"{head}, input against truth and prediction against truth:\n\n" + "\n".join(lines)
+
+
+def _engines(certificate: dict[str, Any] | None) -> str:
+    if not certificate:
+        return ""
+    lines = ["| engine | loaded | largest difference from Python |", "|---|---|---|"]
+    for name, entry in certificate["engines"].items():
+        difference = entry.get("max_difference")
+        told = f"{difference:.1e}" if difference is not None else _cell(entry.get("reason", ""))
+        lines.append(f"| {name} | {'yes' if entry.get('loaded') else 'no'} | {told} |")
+    return (
+        "## Engine certificate\n\nThe exported graph was run on the test image in the engines that Fiji's plugins use; "
+        f"differences are on normalized intensities. Machine: {certificate['platform']}.\n\n" + "\n".join(lines)
+    )
+
+
+def _references(network: Network, info: ModelInfo) -> str:
+    cites = "\n".join(
+        f"- {citation.text}{f' doi:{citation.doi}' if citation.doi else ''}" for citation in network.citations
+    )
+    authors = ", ".join(info.authors) or "not named"
+    return f"## References\n\n{cites}\n\nAuthors: {authors}. Licence: {info.license}."
