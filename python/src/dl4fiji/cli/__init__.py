@@ -58,3 +58,24 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - a user gets a sentence, the log the traceback
+        typer.echo(f"Error: {_unexpected(error)}", err=True)
+        sys.exit(70)
+
+
+def _unexpected(error: Exception) -> str:
+    """Keep the traceback in a log and return the sentence for the user."""
+    import traceback
+    from datetime import datetime
+
+    from dl4fiji.home import Home
+
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    log = Home.default().root / "command-line.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now().astimezone().isoformat()} {sys.argv[1:]}\n{traceback.format_exc()}\n")
+    except OSError:
+        return f"the command failed unexpectedly ({said}), and {log} cannot be written: see whether the disk is full."
+    return f"the command failed unexpectedly ({said}): please report it with the traceback at the end of {log}."

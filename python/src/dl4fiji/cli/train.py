@@ -101,7 +101,7 @@ def _command(network: Network) -> Any:
         ("check", _DRY, False),
         ("json", _JSON, False),
     ]
-    options = [(name, _option_type(name, field), None) for name, field in network.Options.model_fields.items()]
+    options = [(name, _option_type(field), None) for name, field in network.Options.model_fields.items()]
 
     def run(**values: Any) -> None:
         given = {name: values.pop(name) for name, _, _ in options}
@@ -113,26 +113,28 @@ def _command(network: Network) -> Any:
     )
     run.__annotations__ = {name: kind for name, kind, _ in common + options}
     run.__doc__ = f"Train {network.title}: {network.description}"
-    single = typer.Typer(pretty_exceptions_enable=False)
+    single = typer.Typer(add_completion=False)
     single.command(network.name)(run)
     return typer.main.get_command(single)
 
 
-def _option_type(name: str, field: FieldInfo) -> Any:
+def _option_type(field: FieldInfo) -> Any:
     """Return the annotation of a command line option; None stands for the default of the model."""
     default = field.get_default(call_default_factory=True)
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    shown = "x".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = "x".join(map(str, default)) if isinstance(default, tuple) else str(default)
     unit = f" {extra['unit']}" if extra.get("unit") else ""
     panel = "More options of the network" if extra.get("advanced") else "Options of the network"
     kind: Any = bool if isinstance(default, bool) else str
+    names = {"tuple": "SIZE", "str": "TEXT", "int": "INT", "float": "NUMBER"}
     return Annotated[
         kind | None,
         typer.Option(
-            help=f"{field.description} [dim][default: {shown}{unit}][/]",
+            # The backslash keeps rich from reading the brackets as markup.
+            help=f"{field.description} \\[default: {shown.lower() if kind is bool else shown}{unit}]",
             show_default=False,
             rich_help_panel=panel,
-            metavar=None if kind is bool else type(default).__name__.upper(),
+            metavar=None if kind is bool else names.get(type(default).__name__, "TEXT"),
         ),
     ]
 
