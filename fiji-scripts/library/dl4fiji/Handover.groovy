@@ -1,0 +1,43 @@
+package dl4fiji
+
+import ij.ImagePlus
+
+/**
+ * Turns what a user names as images into paths that the service can read: the title of an open image, or a path.
+ *
+ * An open image is written to a fresh folder of the service's inbox.
+ */
+class Handover {
+    /** Larger images are not written merely to check them while the dialog is open. */
+    static final long CHECK_BYTES = 256L << 20
+
+    private final Client client
+    private final Map<String, File> written = [:]
+
+    Handover(Client client) { this.client = client }
+
+    /** Tell whether {@code text} names an open image that is too large to be handed over for a check. */
+    static boolean tooLargeToCheck(String text) {
+        ImagePlus image = open(text)
+        return image != null && OpenImages.size(image) > CHECK_BYTES
+    }
+
+    /** Return a path for {@code text}; an empty text stays empty. An image is written once unless {@code afresh}. */
+    String path(String text, boolean afresh = false) {
+        ImagePlus image = open(text)
+        if (image == null) return home(text)
+        String key = "$image.ID $image.title"
+        if (afresh || !written[key]?.exists()) {
+            File folder = new File(((Map) client.post('/inbox')).folder as String)
+            written[key] = OpenImages.save(image, folder)
+        }
+        return written[key].path
+    }
+
+    /** Put the user's home in place of a leading ~. */
+    static String home(String path) {
+        path == '~' || path.startsWith('~/') ? System.getProperty('user.home') + path.substring(1) : path
+    }
+
+    private static ImagePlus open(String text) { text ? OpenImages.find(text) : null }
+}

@@ -1,0 +1,67 @@
+package dl4fiji
+
+/** Runs a trained model on an open image, a file or a folder. */
+class Predict {
+    static final int MOST_SHOWN = 10
+    private static final String TITLE = 'DL4Fiji Predict'
+
+    private Client client
+    private Handover handover
+
+    /** Run the command for a script's module and return its outputs. */
+    Map<String, Object> run(Object module) {
+        Inputs inputs = Inputs.of(module, TITLE) { fields -> ask(fields) }
+        if (!inputs.text('model') || !inputs.text('source'))
+            throw new Fault("$TITLE needs a model and images: e.g. run(\"$TITLE\", \"model=[my model] source=[/data/noisy]\").")
+        connect()
+        Map request = [kind: 'predict', model: inputs.text('model'), source: handover.path(inputs.text('source')),
+                       output: Handover.home(inputs.text('output')), axes: inputs.text('axes'), weights: inputs.text('weights'),
+                       tile_size: inputs.typed(inputs.fields.find { it.name == 'tile_size' })]
+        Map job = (Map) client.post('/jobs', request)
+        Gui.log("$job.title: started as job $job.id.")
+        if (!inputs.flag('wait')) return new JobOutcome(client, job).tell()
+        job = new JobMonitor(client, job).await()
+        Map outputs = new JobOutcome(client, job).tell()
+        if (inputs.flag('show') && Gui.available()) show((List<String>) job.result?.files ?: [])
+        return outputs
+    }
+
+    private static void show(List<String> files) {
+        files.take(MOST_SHOWN).each { OpenImages.show(new File(it)) }
+        if (files.size() > MOST_SHOWN)
+            Gui.log("The first $MOST_SHOWN of ${files.size()} results are shown; all are in ${new File(files[0]).parent}.")
+    }
+
+    private void connect() {
+        if (client) return
+        client = Service.connect()
+        handover = new Handover(client)
+    }
+
+    private Map<String, String> ask(List<Field> fields) {
+        connect()
+        List<String> models = ((List<Map>) client.get('/models'))*.name
+        if (!models)
+            throw new Fault('There is no model yet: train one by Plugins ▸ DL4Fiji ▸ Train ▸ CARE 2D.')
+        Map<String, String> start = Session.last(TITLE)
+        List<String> open = OpenImages.titles()
+        if (open) start.source = ij.WindowManager.currentImage?.title ?: open[-1]
+        if (!(start.model in models)) start.model = models[0]
+        Form form = new Form(TITLE, 'Runs a trained model on an open image, a file or all images of a folder.', fields,
+            start, { Map values -> preview(values) })
+        form.okLabel = 'Predict'
+        form.proposals = [model: models, source: open]
+        Map<String, String> values = form.ask()
+        Session.keep(TITLE, values)
+        return values
+    }
+
+    private static Map preview(Map<String, String> values) {
+        String source = values.source.trim()
+        if (!source) return [ok: false, text: 'Choose an open image, a file or a folder.']
+        if (OpenImages.find(source)) return [ok: true, text: "The open image '$source' is predicted and the result opened."]
+        File file = new File(source)
+        if (!file.exists()) return [ok: false, text: "There is no open image, file or folder '$source'."]
+        return [ok: true, text: file.directory ? "All images in $source are predicted." : "$source is predicted."]
+    }
+}

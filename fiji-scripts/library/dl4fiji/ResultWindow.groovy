@@ -1,0 +1,68 @@
+package dl4fiji
+
+import java.awt.BorderLayout
+import java.awt.FlowLayout
+import javax.swing.BorderFactory
+import javax.swing.ImageIcon
+import javax.swing.JButton
+import javax.swing.JFrame
+import javax.swing.JLabel
+import javax.swing.JPanel
+
+/** Shows how a training ended: example pictures, figures beside those of the input, and what may come next. */
+class ResultWindow {
+    private final Client client
+    private final Map job
+    private JFrame frame
+
+    ResultWindow(Client client, Map job) {
+        this.client = client
+        this.job = job
+    }
+
+    void show() {
+        Gui.onEvents {
+            frame = new JFrame("${job.result.model}: trained")
+            frame.defaultCloseOperation = JFrame.DISPOSE_ON_CLOSE
+            JPanel content = new JPanel(new BorderLayout(10, 10))
+            content.border = BorderFactory.createEmptyBorder(12, 14, 12, 14)
+            File cover = picture()
+            if (cover) content.add(new JLabel(new ImageIcon(cover.path)), BorderLayout.NORTH)
+            content.add(new JLabel(table()), BorderLayout.CENTER)
+            content.add(buttons(), BorderLayout.SOUTH)
+            frame.contentPane.add(content)
+            frame.pack()
+            frame.setLocationRelativeTo(null)
+            frame.visible = true
+        }
+    }
+
+    /** Return the picture of input, prediction and truth, where the export left one. */
+    private File picture() {
+        File folder = new File(job.result.folder as String)
+        ['examples.png', 'package/cover.png'].collect { new File(folder, it) }.find { it.isFile() }
+    }
+
+    private String table() {
+        String rows = ((Map) job.result.quality ?: [:]).findAll { it.value instanceof Map && it.value.prediction != null }
+            .collect { metric, values ->
+                "<tr><td>${metric.toUpperCase()}</td><td align='right'>${JobMonitor.figures(values.input)}</td>" +
+                    "<td align='right'><b>${JobMonitor.figures(values.prediction)}</b></td></tr>"
+            }.join('')
+        String figures = rows ? "<table cellpadding='3'><tr><td></td><td>input</td><td>prediction</td></tr>$rows</table>" +
+            'Mean of the validation images, each against its truth.<br>' : ''
+        return "<html>$figures<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
+    }
+
+    private JPanel buttons() {
+        JPanel panel = new JPanel(new FlowLayout(FlowLayout.RIGHT, 8, 0))
+        ['Predict…': 'DL4Fiji Predict', 'Install in Fiji…': 'Install Model in Fiji', 'Open folder…': 'Open Model Folder'].each { label, command ->
+            JButton button = new JButton(label)
+            button.addActionListener { ij.IJ.doCommand(command) }
+            panel.add(button)
+        }
+        return panel
+    }
+
+    private static String escape(String text) { text.replace('&', '&amp;').replace('<', '&lt;') }
+}

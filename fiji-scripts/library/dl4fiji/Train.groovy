@@ -1,0 +1,97 @@
+package dl4fiji
+
+/** Trains a network: all commands of the menu Train. */
+class Train {
+    private static final List<String> DATA = ['source', 'target', 'validation_source', 'validation_target', 'axes']
+    private static final List<String> OTHER = ['name', 'start_from', 'authors', 'wait']
+
+    private final String network
+    private final String title
+    private final String description
+    private Client client
+    private Handover handover
+
+    Train(String network, String title, String description) {
+        this.network = network
+        this.title = title
+        this.description = description
+    }
+
+    /** Run the command for a script's module and return its outputs. */
+    Map<String, Object> run(Object module) {
+        Inputs inputs = Inputs.of(module, title) { fields -> ask(fields) }
+        if (!inputs.text('source'))
+            throw new Fault("$title needs source and target: name folders, files or open images, e.g. " +
+                "run(\"$title\", \"source=[/data/noisy] target=[/data/clean]\").")
+        connect()
+        Map request = request(inputs, true)
+        report(client.post('/check', request))
+        Map job = (Map) client.post('/jobs', request)
+        Gui.log("$job.title: started as job $job.id.")
+        if (inputs.flag('wait')) job = new JobMonitor(client, job).await()
+        return new JobOutcome(client, job).tell()
+    }
+
+    private void connect() {
+        if (client) return
+        client = Service.connect()
+        handover = new Handover(client)
+    }
+
+    private Map<String, String> ask(List<Field> fields) {
+        connect()
+        List<String> open = OpenImages.titles()
+        Map<String, String> start = Session.last(title)
+        List<String> pair = OpenImages.proposePair()
+        if (open) start += [source: pair[0], target: pair[1]]
+        start.name = ''
+        Form form = new Form(title, description, fields, start, { preview(fields, it) })
+        form.okLabel = 'Train'
+        form.proposals = DATA.collectEntries { [it, open] } + [start_from: [''] + modelNames()]
+        Map<String, String> values = form.ask()
+        Session.keep(title, values)
+        return values
+    }
+
+    private List<String> modelNames() { ((List<Map>) client.get('/models'))*.name }
+
+    /** Say what would happen, or what is wrong. */
+    private Map preview(List<Field> fields, Map<String, String> values) {
+        if (!values.source.trim() || !values.target.trim())
+            return [ok: false, text: 'Choose the source (noisy) and the target (clean) images: open images, folders or files.']
+        if (DATA.any { Handover.tooLargeToCheck(values[it].trim()) })
+            return [ok: true, text: 'These large images are checked when the training starts.']
+        Inputs inputs = Inputs.typed(fields, values)
+        Map answer = (Map) client.post('/check', request(inputs, false))
+        if (answer.problems) return [ok: false, text: ((List) answer.problems).take(4).join('\n')]
+        return [ok: true, text: ([answer.summary] + (List) answer.warnings).findAll().join('\n')]
+    }
+
+    private Map request(Inputs inputs, boolean afresh) {
+        Map data = DATA.collectEntries { [it, it == 'axes' ? inputs.text(it) : handover.path(inputs.text(it), afresh)] }
+        Map options = inputs.fields.findAll { !(it.name in DATA) && !(it.name in OTHER) && it.name in inputs.given }
+            .collectEntries { [it.name, inputs.typed(it)] }
+        return [kind: 'train', network: network, data: data, options: options,
+                name: inputs.text('name') ?: defaultName(inputs), start_from: inputs.text('start_from'),
+                authors: inputs.text('authors').split(';')*.trim().findAll()]
+    }
+
+    /** E.g. "noisy CARE 2D", with a number if there is such a model already. */
+    private String defaultName(Inputs inputs) {
+        String source = inputs.text('source').replaceAll(/[\/\\]+$/, '').replaceAll(/.*[\/\\]/, '')
+        String stem = source.replaceAll(/\.[A-Za-z]{2,4}$/, '').replaceAll(/[^\p{L}\p{N} _-]/, ' ').replaceAll(/ +/, ' ').trim()
+        if (!(stem =~ /^[\p{L}\p{N}]/).find()) stem = 'model'
+        String name = "${stem.take(60).trim()} $title"
+        List<String> taken = modelNames()*.toLowerCase()
+        return name.toLowerCase() in taken ? (2..9999).collect { "$name $it" }.find { !(it.toLowerCase() in taken) } : name
+    }
+
+    private static void report(Map answer) {
+        if (answer.problems) {
+            List<String> problems = (List<String>) answer.problems
+            throw new Fault(problems[0], problems)
+        }
+        if (answer.summary) Gui.log(answer.summary as String)
+        ((List<String>) answer.warnings).each { Gui.log("Warning: $it") }
+    }
+}
