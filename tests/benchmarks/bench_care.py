@@ -1,0 +1,279 @@
+"""CARE 2D beside csbdeep's own training and prediction, on real pairs and at an equal budget.
+
+Data: FMD denoising, 12 fields of view with two noisy frames each (`data/README.md` of the shared images). Split by
+field: 8 fields train, 1 validates, 3 are held out, one of each microscope. Budget: 4 epochs of 100 steps of 16
+patches of 64×64; network of depth 2, kernel 3, 32 filters; as many validation patches for both.
+
+Both work in their own way: csbdeep cuts 100 patches per image beforehand and normalizes by its defaults (random
+percentiles about 2 and 99.7 in training, 3 and 99.8 in prediction), we draw patches as we go and normalize by the
+percentiles 2 and 99.8 everywhere. Both keep the best weights and predict with them; both predictions are returned to
+the image's units and compared with the truth on the scale of 8 bits (range 255), as they are and after a linear fit
+to the truth: a noisy image has wider percentiles than the clean one, which the return to units cannot know.
+
+Each trainer runs in a process of its own, one after the other, with TensorFlow's own choice of threads. Steps per
+second are those of the epochs after the first, from the end of one to the end of the next: validation and saving
+are in it, TensorFlow's start and tracing are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import psutil
+from skimage.metrics import structural_similarity
+
+HELD_OUT = ("Confocal_BPAE_B", "TwoPhoton_BPAE_R", "WideField_BPAE_B")
+VALIDATION = ("Confocal_MICE",)
+EPOCHS, STEPS, BATCH, PATCH, PATCHES_PER_IMAGE = 4, 100, 16, 64, 100
+DEPTH, KERNEL, FILTERS, LEARNING_RATE = 2, 3, 32, 4e-4
+PREDICTION_ROUNDS = 3
+TRAINERS = ("csbdeep", "dl4fiji")
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def prepare(shared: Path, folder: Path) -> None:
+    """Sort the pairs into ``train``, ``validation`` and ``test`` by field of view."""
+    data = shared / "data" / "fmd-denoising"
+    for source in sorted((data / "source").glob("*.png")):
+        field = source.stem.rpartition("_")[0]
+        part = "test" if field in HELD_OUT else "validation" if field in VALIDATION else "train"
+        for role in ("source", "target"):
+            place = folder / part / role / source.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes((data / role / source.name).read_bytes())
+
+
+def read_pairs(folder: Path) -> Pairs:
+    """Return source and target of each pair, uint8 YX."""
+    names = sorted(path.name for path in (folder / "source").iterdir())
+    return [(iio.imread(folder / "source" / name), iio.imread(folder / "target" / name)) for name in names]
+
+
+def psnr(truth: np.ndarray, image: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio in dB on the scale of 8 bits."""
+    return float(10 * np.log10(255**2 / np.mean((truth.astype(np.float64) - image) ** 2)))
+
+
+def ssim(truth: np.ndarray, image: np.ndarray) -> float:
+    """Return the structural similarity on the scale of 8 bits, Gaussian window."""
+    return float(
+        structural_similarity(
+            truth.astype(np.float64), image.astype(np.float64), data_range=255, gaussian_weights=True,
+            use_sample_covariance=False,
+        )
+    )  # fmt: skip
+
+
+def fitted(truth: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return ``a · image + b`` nearest to the truth."""
+    slope, offset = np.polyfit(image.ravel().astype(np.float64), truth.ravel().astype(np.float64), 1)
+    return slope * image + offset
+
+
+def accuracy(truths_and_images: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Return mean PSNR, PSNR after a linear fit, and SSIM."""
+    return {
+        "psnr": float(np.mean([psnr(truth, image) for truth, image in truths_and_images])),
+        "psnr_fitted": float(np.mean([psnr(truth, fitted(truth, image)) for truth, image in truths_and_images])),
+        "ssim": float(np.mean([ssim(truth, image) for truth, image in truths_and_images])),
+    }
+
+
+def judge(predict: Any, pairs: Pairs) -> dict[str, float]:
+    """Predict the held-out images and return their accuracy, and pixels per second once warm."""
+    predictions = [predict(source) for source, _ in pairs]
+    began = time.perf_counter()
+    for _ in range(PREDICTION_ROUNDS):
+        for source, _ in pairs:
+            predict(source)
+    seconds = (time.perf_counter() - began) / PREDICTION_ROUNDS
+    figures = accuracy([(truth, image) for (_, truth), image in zip(pairs, predictions, strict=True)])
+    return figures | {"pixels_per_second": sum(source.size for source, _ in pairs) / seconds}
+
+
+def speed(epoch_ends: list[float]) -> float:
+    """Return steps per second of the epochs after the first."""
+    return (len(epoch_ends) - 1) * STEPS / (epoch_ends[-1] - epoch_ends[0])
+
+
+def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, float]:
+    """Train and predict as csbdeep's examples do."""
+    from dl4fiji.keras_setup import import_tensorflow
+
+    tf = import_tensorflow()
+    from csbdeep.data import RawData, create_patches
+    from csbdeep.models import CARE, Config
+
+    tf.keras.utils.set_random_seed(seed)
+
+    def patches(part: str, per_image: int) -> tuple[np.ndarray, np.ndarray]:
+        raw = RawData.from_arrays(*map(list, zip(*read_pairs(data / part), strict=True)), axes="YX")
+        made = create_patches(raw, patch_size=(PATCH, PATCH), n_patches_per_image=per_image, verbose=False)
+        return np.moveaxis(made[0], 1, -1), np.moveaxis(made[1], 1, -1)
+
+    source, target = patches("train", PATCHES_PER_IMAGE)
+    validation = patches("validation", validation_patches(data) // 2)
+    config = Config(
+        "YX", unet_n_depth=DEPTH, unet_kern_size=KERNEL, unet_n_first=FILTERS, train_batch_size=BATCH,
+        train_epochs=EPOCHS, train_steps_per_epoch=STEPS, train_learning_rate=LEARNING_RATE, train_tensorboard=False,
+    )  # fmt: skip
+    model = CARE(config, f"csbdeep-{seed}", basedir=str(work))
+    model.prepare_for_training()
+    ends: list[float] = []
+
+    class Stopwatch(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            ends.append(time.perf_counter())
+
+    model.callbacks.append(Stopwatch())
+    model.train(source, target, validation_data=validation)
+    figures = judge(lambda image: model.predict(image.astype(np.float32), "YX"), read_pairs(data / "test"))
+    return figures | {"steps_per_second": speed(ends), "validation_patches": len(validation[0])}
+
+
+def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, float]:
+    """Train by `dl4fiji.training.run.train` and predict with the model folder that it makes."""
+    from dl4fiji import networks
+    from dl4fiji.model import ModelFolder
+    from dl4fiji.prediction.predictor import Predictor
+    from dl4fiji.progress import SilentProgress
+    from dl4fiji.training.run import train
+
+    ends: list[float] = []
+
+    class Stopwatch(SilentProgress):
+        def epoch(self, row: dict[str, float]) -> None:
+            super().epoch(row)
+            ends.append(time.perf_counter())
+
+    folder = ModelFolder(work / f"dl4fiji-{seed}")
+    fields = SimpleNamespace(
+        source=str(data / "train" / "source"), target=str(data / "train" / "target"),
+        validation_source=str(data / "validation" / "source"),
+        validation_target=str(data / "validation" / "target"), axes="YX",
+    )  # fmt: skip
+    train(networks.get("care-2d"), fields, our_options(seed), work / f"job-{seed}", folder, Stopwatch())
+    predictor = Predictor(folder, "best")
+    figures = judge(lambda image: predictor.predict_array(image, "YX"), read_pairs(data / "test"))
+    return figures | {"steps_per_second": speed(ends), "validation_patches": validation_patches(data)}
+
+
+def our_options(seed: int) -> Any:
+    """Return our options for the budget."""
+    from dl4fiji import networks
+
+    return networks.get("care-2d").Options.model_validate(
+        {
+            "epochs": EPOCHS, "steps_per_epoch": STEPS, "batch_size": BATCH, "patch_size": f"{PATCH}x{PATCH}",
+            "patches_per_image": PATCHES_PER_IMAGE, "depth": DEPTH, "kernel_size": KERNEL, "first_filters": FILTERS,
+            "learning_rate": LEARNING_RATE, "seed": seed,
+        }
+    )  # fmt: skip
+
+
+def validation_patches(data: Path) -> int:
+    """Return how many validation patches we draw, so that csbdeep is given as many (an even number)."""
+    from dl4fiji import networks
+    from dl4fiji.data.pairs import open_pairs
+    from dl4fiji.data.patches import PatchSource
+
+    options = our_options(0)
+    fields = SimpleNamespace(
+        source=str(data / "train" / "source"), target=str(data / "train" / "target"),
+        validation_source=str(data / "validation" / "source"),
+        validation_target=str(data / "validation" / "target"), axes="YX",
+    )  # fmt: skip
+    dataset = open_pairs(fields, "YXC", patch_size=options.patch_size)
+    dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
+    source = PatchSource(dataset, networks.get("care-2d").normalization(options), options, "YXC")
+    return len(source.validation()[0])
+
+
+def run_child(trainer: str, seed: int, data: Path, work: Path) -> dict[str, Any]:
+    """Train and predict in a process of its own; besides its figures, say how busy others kept the machine."""
+    result = work / f"{trainer}-{seed}.json"
+    command = [sys.executable, __file__, "--trainer", trainer, "--seed", str(seed), "--data", str(data)]
+    log = work / f"{trainer}-{seed}.log"
+    before, began = _busy(), time.monotonic()
+    with log.open("w", encoding="utf-8") as stream:
+        child = subprocess.Popen([*command, "--result", str(result)], stdout=stream, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(child.pid, 0)
+    wall = time.monotonic() - began
+    if status:
+        raise SystemExit(f"{trainer} failed, see {log}")
+    own = usage.ru_utime + usage.ru_stime
+    others = max(0.0, _busy() - before - own) / (wall * (psutil.cpu_count() or 1))
+    return json.loads(result.read_text()) | {
+        "trainer": trainer, "seed": seed, "seconds": wall, "peak_mib": usage.ru_maxrss / 1024, "others_cpu": others,
+    }  # fmt: skip
+
+
+def _busy() -> float:
+    """Return the seconds that all cores together have worked so far."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
+
+
+def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
+    """Run both trainers for each seed, in turns, and return all figures."""
+    data, work = build / "data", build / "work"
+    prepare(shared, data)
+    work.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for seed in range(seeds):
+        for trainer in TRAINERS if seed % 2 == 0 else reversed(TRAINERS):
+            runs.append(run_child(trainer, seed, data, work))
+            told = {name: round(value, 3) for name, value in runs[-1].items() if name != "trainer"}
+            print(f"{trainer} seed {seed}: {json.dumps(told)}", flush=True)
+    inputs = accuracy([(truth, source) for source, truth in read_pairs(data / "test")])
+    return {"input": inputs, "runs": runs, "summary": summarize(runs)}
+
+
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and spread (largest minus smallest) per trainer, and how we compare."""
+    names = ("psnr", "psnr_fitted", "ssim", "steps_per_second", "pixels_per_second", "seconds", "peak_mib", "others_cpu")
+    summary: dict[str, Any] = {}
+    for trainer in TRAINERS:
+        rows = [run for run in runs if run["trainer"] == trainer]
+        summary[trainer] = {name: mean_and_spread([row[name] for row in rows]) for name in names}
+    theirs, ours = (summary[trainer] for trainer in TRAINERS)
+    for name in ("psnr", "psnr_fitted"):
+        summary[f"{name}_difference"] = ours[name]["mean"] - theirs[name]["mean"]
+    for name in ("steps_per_second", "pixels_per_second"):
+        summary[f"{name}_ratio"] = ours[name]["mean"] / theirs[name]["mean"]
+    no_worse = min(summary["psnr_difference"], summary["psnr_fitted_difference"]) >= -0.1
+    summary["passed"] = no_worse and summary["steps_per_second_ratio"] >= 0.95
+    return summary
+
+
+def mean_and_spread(values: list[float]) -> dict[str, float]:
+    """Return the mean and the difference of the largest and the smallest."""
+    return {"mean": float(np.mean(values)), "spread": float(np.ptp(values))}
+
+
+def main() -> None:
+    """Be the process of one trainer."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--trainer", choices=TRAINERS, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--result", type=Path, required=True)
+    arguments = parser.parse_args()
+    trainer = {"csbdeep": train_csbdeep, "dl4fiji": train_dl4fiji}[arguments.trainer]
+    figures = trainer(arguments.data, arguments.result.parent, arguments.seed)
+    arguments.result.write_text(json.dumps(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

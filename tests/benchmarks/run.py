@@ -1,0 +1,96 @@
+"""All benchmarks: ``python tests/benchmarks/run.py --shared ../shared``; tables here, figures in build/bench/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import bench_care
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Run the benchmarks and return 0 if all demands are met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("DL4FIJI_SHARED", str(REPOSITORY.parent / "shared"))
+    parser.add_argument("--shared", type=Path, default=Path(default), help="folder that holds data/")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each trainer")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
+    arguments = parser.parse_args()
+    console = Console(width=120)
+    if not (arguments.shared / "data" / "fmd-denoising").is_dir():
+        console.print(f"No data/fmd-denoising in {arguments.shared}: name the folder that holds data/ by --shared.")
+        return 2
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="care-", dir=arguments.output))
+    try:
+        result = bench_care.run(arguments.shared, work, arguments.seeds)
+    except SystemExit:
+        console.print(f"The logs are in {work}.")
+        raise
+    shutil.rmtree(work)
+    result["machine"] = machine()
+    (arguments.output / "care.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    show(result, console)
+    return 0 if result["summary"]["passed"] else 1
+
+
+def machine() -> dict[str, Any]:
+    """Say on what the figures were taken."""
+    from dl4fiji.training.device import cpu_title
+
+    return {
+        "cpu": cpu_title(), "platform": platform.platform(), "python": platform.python_version(),
+        "tensorflow": version("tensorflow"), "csbdeep": version("csbdeep"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg(),
+    }  # fmt: skip
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the table."""
+    summary, inputs = result["summary"], result["input"]
+    seeds = len(result["runs"]) // 2
+    title = f"CARE 2D, 400 steps of 16 patches 64×64, mean (spread) of {seeds} seeds; {result['machine']['cpu']}"
+    table = Table(title=title)
+    columns = ("", "PSNR dB", "PSNR dB fitted", "SSIM", "steps/s", "predicted Mpx/s", "s in all", "peak MiB", "others' CPU")
+    for name in columns:
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row(
+        "input", f"{inputs['psnr']:.2f}", f"{inputs['psnr_fitted']:.2f}", f"{inputs['ssim']:.3f}", *[""] * 5
+    )
+    for trainer in bench_care.TRAINERS:
+        row = summary[trainer]
+        table.add_row(
+            trainer, figure(row["psnr"], 2), figure(row["psnr_fitted"], 2), figure(row["ssim"], 3), figure(row["steps_per_second"], 2),
+            figure(row["pixels_per_second"], 2, 1e6), figure(row["seconds"], 0), figure(row["peak_mib"], 0),
+            figure(row["others_cpu"], 0, 0.01, " %"),
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"dl4fiji against csbdeep: PSNR {summary['psnr_difference']:+.2f} dB, fitted "
+        f"{summary['psnr_fitted_difference']:+.2f} dB (demand ≥ -0.10), "
+        f"steps per second × {summary['steps_per_second_ratio']:.2f} (demand ≥ 0.95), "
+        f"prediction × {summary['pixels_per_second_ratio']:.2f}: "
+        + ("[green]demands met[/]" if summary["passed"] else "[red]demands not met[/]")
+    )
+
+
+def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str = "") -> str:
+    """Return ``mean (spread)``."""
+    return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f}){suffix}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
