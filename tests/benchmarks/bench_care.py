@@ -242,7 +242,9 @@ def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and spread (largest minus smallest) per trainer, and how we compare."""
-    names = ("psnr", "psnr_fitted", "ssim", "steps_per_second", "pixels_per_second", "seconds", "peak_mib", "others_cpu")
+    names = (
+        "psnr", "psnr_fitted", "ssim", "steps_per_second", "pixels_per_second", "seconds", "peak_mib", "others_cpu",
+    )  # fmt: skip
     summary: dict[str, Any] = {}
     for trainer in TRAINERS:
         rows = [run for run in runs if run["trainer"] == trainer]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dl4fiji.errors import DataError
-from dl4fiji.quality_control import metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 from skimage import metrics as peer
+
+from dl4fiji.errors import DataError
+from dl4fiji.quality_control import metrics
 
 
 def _pair(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,12 +115,10 @@ def test_integer_images_do_not_overflow() -> None:
     assert metrics.compare(truth, image) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("truth", "image"), [(np.ones((8, 8)), np.ones((8, 9))), (np.ones((8, 8)), np.ones((8, 8))), (np.ones(8), np.ones(8))]
-)
-def test_what_cannot_be_compared_is_told_in_a_sentence(truth: np.ndarray, image: np.ndarray) -> None:
+@pytest.mark.parametrize(("truth", "image"), [((8, 8), (8, 9)), ((8, 8), (8, 8)), ((8,), (8,))])
+def test_what_cannot_be_compared_is_told_in_a_sentence(truth: tuple[int, ...], image: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"^[A-Z].*: .*\.$"):
-        metrics.compare(truth, image)
+        metrics.compare(np.ones(truth), np.ones(image))
 
 
 def test_mean_is_of_images() -> None:

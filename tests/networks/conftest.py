@@ -1,0 +1,72 @@
+"""Small data and options for each network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from dl4fiji.data.dataset import Dataset
+from dl4fiji.data.pairs import open_pairs
+from dl4fiji.data.patches import PatchSource
+from dl4fiji.network import Network
+
+SMALL = {
+    "epochs": 2, "batch_size": 2, "patches_per_image": 4, "depth": 1, "kernel_size": 3, "first_filters": 4,
+}  # fmt: skip
+
+
+@pytest.fixture
+def small_options() -> Callable[..., Any]:
+    """Return options of a network that train in no time; further ones override."""
+
+    def make(network: Network, **values: Any) -> Any:
+        patch = "4x16x16" if "Z" in network.axes else "16x16"
+        known = {name: value for name, value in SMALL.items() if name in network.Options.model_fields}
+        return network.Options.model_validate({**known, "patch_size": patch, **values})
+
+    return make
+
+
+@pytest.fixture
+def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
+    """Return three noisy and clean images for a network."""
+
+    def make(network: Network) -> Dataset:
+        shape = (6, 40, 40) if "Z" in network.axes else (40, 40)
+        rng = np.random.default_rng(0)
+        for number in range(3):
+            clean = ndimage.gaussian_filter(rng.random(shape), 1.5) * 1000
+            noisy = clean + rng.normal(0, 20, shape)
+            for role, image in (("source", noisy), ("target", clean)):
+                (tmp_path / role).mkdir(exist_ok=True)
+                axes = network.axes.removesuffix("C")
+                tifffile.imwrite(
+                    tmp_path / role / f"{number}.tif", image.astype(np.float32), imagej=True, metadata={"axes": axes}
+                )
+        fields = SimpleNamespace(
+            source=str(tmp_path / "source"), target=str(tmp_path / "target"), validation_source="",
+            validation_target="", axes="",
+        )  # fmt: skip
+        return open_pairs(fields, network.axes)
+
+    return make
+
+
+@pytest.fixture
+def small_patches(
+    small_options: Callable[..., Any], small_dataset: Callable[[Network], Dataset]
+) -> Callable[[Network], PatchSource]:
+    """Return the patches of a network's small data."""
+
+    def make(network: Network) -> PatchSource:
+        options = small_options(network)
+        return PatchSource(small_dataset(network), network.normalization(options), options, network.axes)
+
+    return make
