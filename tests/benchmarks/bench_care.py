@@ -196,7 +196,7 @@ def validation_patches(data: Path) -> int:
     )  # fmt: skip
     dataset = open_pairs(fields, "YXC", patch_size=options.patch_size)
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
-    source = PatchSource(dataset, networks.get("care-2d").normalization(options), options, "YXC")
+    source = PatchSource(dataset, networks.get("care-2d").normalization(options, dataset), options, "YXC")
     return len(source.validation()[0])
 
 

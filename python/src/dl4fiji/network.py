@@ -13,6 +13,7 @@ from dl4fiji.options import TrainingOptions
 from dl4fiji.schedule import Schedule
 
 if TYPE_CHECKING:
+    from dl4fiji.data.dataset import Dataset
     from dl4fiji.data.patches import PatchSource
 
 Task = Literal["restoration", "segmentation", "instances", "localization", "translation", "detection"]
@@ -106,8 +107,12 @@ class Network(Protocol):
         """The options, with defaults and limits."""
         ...
 
-    def normalization(self, options: Any) -> Normalization:
-        """Return the one normalisation used in training, prediction and export."""
+    def normalization(self, options: Any, dataset: Dataset) -> Normalization:
+        """Return the one normalisation used in training, prediction and export.
+
+        ``dataset`` is split; networks whose normalisation is that of the training data measure it there. The same
+        data give the same numbers, so that a resumed training goes on with them.
+        """
         ...
 
     def build(self, options: Any, channels_in: int, channels_out: int) -> Any:

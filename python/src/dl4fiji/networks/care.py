@@ -14,10 +14,12 @@ from pydantic import field_validator, model_validator
 
 from dl4fiji.data.normalization import PercentileNormalization
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
+from dl4fiji.networks.csbdeep_unet import check_dimensions, check_multiples, check_odd, footprint, halo
 from dl4fiji.options import Size, TrainingOptions, option
 from dl4fiji.schedule import Plateau, Schedule
 
 if TYPE_CHECKING:
+    from dl4fiji.data.dataset import Dataset
     from dl4fiji.data.patches import PatchSource
 
 CARE_CITATION = Citation(
@@ -62,9 +64,7 @@ class CareOptions(TrainingOptions):
     @field_validator("kernel_size")
     @classmethod
     def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError(f"kernels have an odd side, such as {value - 1} or {value + 1}")
-        return value
+        return check_odd(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -72,24 +72,8 @@ class CareOptions(TrainingOptions):
             raise ValueError(
                 f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
             )
-        step = 2**self.depth
-        if any(size % step or size == 0 for size in self.patch_size):
-            fitting = "x".join(str(max(step, round(size / step) * step)) for size in self.patch_size)
-            given = "x".join(map(str, self.patch_size))
-            raise ValueError(
-                f"with depth {self.depth} the sides of patch_size must be multiples of {step}, "
-                f"so take {fitting} in place of {given}"
-            )
+        check_multiples(self.patch_size, self.depth)
         return self
-
-
-def _check_dimensions(size: tuple[int, ...], axes: str, example: str) -> tuple[int, ...]:
-    """Return ``size`` (pixels along ``axes``), one number meaning all axes of a plane; ValueError otherwise."""
-    if len(size) == 1 and axes == "YX":
-        return size * 2
-    if len(size) != len(axes):
-        raise ValueError(f"it needs {len(axes)} numbers, for {', '.join(axes)}, such as {example}")
-    return size
 
 
 class Care2DOptions(CareOptions):
@@ -100,7 +84,7 @@ class Care2DOptions(CareOptions):
     @field_validator("patch_size")
     @classmethod
     def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _check_dimensions(value, "YX", "128x128")
+        return check_dimensions(value, "YX", "128x128")
 
 
 class Care3DOptions(CareOptions):
@@ -118,7 +102,7 @@ class Care3DOptions(CareOptions):
     @field_validator("patch_size")
     @classmethod
     def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _check_dimensions(value, "ZYX", "16x64x64")
+        return check_dimensions(value, "ZYX", "16x64x64")
 
 
 class _Care:
@@ -133,8 +117,9 @@ class _Care:
     def _spatial(self) -> str:
         return self.axes.removesuffix("C")
 
-    def normalization(self, options: CareOptions) -> PercentileNormalization:
+    def normalization(self, options: CareOptions, dataset: Dataset) -> PercentileNormalization:
         """Return percentiles of each image and channel, the same for source and target."""
+        del dataset
         return PercentileNormalization(low=options.percentile_low, high=options.percentile_high)
 
     def build(self, options: CareOptions, channels_in: int, channels_out: int) -> Any:
@@ -172,32 +157,11 @@ class _Care:
         return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
 
     def footprint(self, options: CareOptions, channels_in: int, channels_out: int) -> Footprint:
-        """Return parameters and activations of csbdeep's `unet_block`, summed layer by layer."""
-        dimensions, kernel = len(self._spatial), options.kernel_size ** len(self._spatial)
-        parameters, activations, largest = 0, 0.0, 0.0
-
-        def convolution(before: int, after: int, level: int, size: int = kernel) -> int:
-            nonlocal parameters, activations, largest
-            parameters += (size * before + 1) * after
-            activations += after / 2 ** (dimensions * level)
-            largest = max(largest, (before + after) / 2 ** (dimensions * level))
-            return after
-
-        filters, first, depth = channels_in, options.first_filters, options.depth
-        for level in range(depth):
-            for _ in range(2):
-                filters = convolution(filters, first * 2**level, level)
-            activations += filters / 2 ** (dimensions * (level + 1))  # pooling
-        filters = convolution(filters, first * 2**depth, depth)
-        filters = convolution(filters, first * 2 ** max(0, depth - 1), depth)
-        for level in reversed(range(depth)):
-            joined = filters + first * 2**level
-            activations += (filters + joined) / 2 ** (dimensions * level)  # upsampling, concatenation
-            filters = convolution(joined, first * 2**level, level)
-            filters = convolution(filters, first * 2 ** max(0, level - 1), level)
-        for _ in range(2 if options.probabilistic else 1):
-            convolution(filters, channels_out, 0, size=1)
-        return Footprint(parameters, activations, largest)
+        """Return parameters and activations of csbdeep's U-Net."""
+        return footprint(
+            len(self._spatial), options.depth, options.kernel_size, options.first_filters, channels_in, channels_out,
+            heads=2 if options.probabilistic else 1,
+        )  # fmt: skip
 
     def batch(self, patches: PatchSource, options: CareOptions, epoch: int, step: int) -> Batch:
         """Return noisy and clean patches."""
@@ -216,15 +180,8 @@ class _Care:
         return dict.fromkeys(self._spatial, step)
 
     def halo(self, options: CareOptions) -> dict[str, int]:
-        """Return the receptive field's radius, rounded up to the divisor so that tiles keep the pooling grid.
-
-        On level n, of scale 2^n, there are two convolutions on the way down and two on the way up, and two
-        at the bottom; a pooling and the upsampling that undoes it shift by up to 2^(n+1) - 1 pixels in all.
-        """
-        radius = options.kernel_size // 2
-        step: int = 2**options.depth
-        reach = 2 * radius * step + sum(4 * radius * 2**level for level in range(options.depth)) + step - 1
-        return dict.fromkeys(self._spatial, -(-reach // step) * step)
+        """Return the radius of the U-Net's receptive field."""
+        return dict.fromkeys(self._spatial, halo(options.depth, options.kernel_size))
 
     def outputs(self, options: CareOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image and, when probabilistic, the scale of the Laplace distribution."""

@@ -74,7 +74,7 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
 def _look_at_data(request: TrainRequest, network: Any, options: Any) -> dict[str, Any]:
     from dl4fiji.data.pairs import check_data
 
-    report = check_data(request.data, network.axes, options)
+    report = check_data(request.data, network.axes, options, paired=network.data_form == "paired")
     return {"problems": list(report.problems), "warnings": list(report.warnings), "summary": report.summary}
 
 

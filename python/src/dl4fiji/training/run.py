@@ -96,7 +96,9 @@ def train(
     asked = Request(network, options, job_folder, model_folder, start_from, tuple(authors), license, raw)
     refuse_existing(asked)
     progress.phase("Checking the images")
-    dataset = open_pairs(data, network.axes, patch_size=options.patch_size, full=True)
+    dataset = open_pairs(
+        data, network.axes, patch_size=options.patch_size, paired=network.data_form == "paired", full=True
+    )
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
     chosen = choose_device(device)
     for warning in filter(None, [*dataset.warnings, chosen.warning]):
@@ -169,7 +171,7 @@ class _Course:
         tf = import_tensorflow()
         tf.keras.backend.clear_session()
         seed_everything(options.seed, deterministic=self._device.kind == "cpu")
-        normalization = network.normalization(options)
+        normalization = network.normalization(options, self._dataset)
         patches = PatchSource(self._dataset, normalization, options, network.axes, progress=self._progress)
         for warning in patches.warnings:
             self._progress.warning(warning)
