@@ -15,12 +15,15 @@ NAMES = {"T": "frames", "Z": "slices", "C": "channels", "Y": "rows", "X": "colum
 def check_axes(axes: str, ndim: int | None = None) -> str:
     """Return ``axes`` in capitals if it describes an image of ``ndim`` dimensions (None: of any number).
 
+    ``S``, the samples of color images, becomes ``C``.
+
     Raises
     ------
     DataError
         If a letter is unknown or occurs twice, if Y or X is missing, or if the number of letters is wrong.
     """
     letters = axes.strip().upper()
+    letters = letters if "C" in letters else letters.replace("S", "C")
     known = "write them with the letters T Z C Y X in the order of the file, such as ZYX or TCYX"
     if not set(letters) <= set(LETTERS):
         raise DataError(f"The axes {axes!r} are not understood: {known}.")

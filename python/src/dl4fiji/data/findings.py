@@ -10,9 +10,15 @@ import numpy as np
 from dl4fiji.data.axes import NAMES
 from dl4fiji.data.dataset import ImagePair
 from dl4fiji.data.image import ImageSource
+from dl4fiji.data.normalization import REPLACE_NAN
+from dl4fiji.errors import DataError
 
 _MANY_CHANNELS = 7
 """From so many channels on one suspects slices or frames that were saved as channels."""
+
+
+_UNITS = {"um": "µm", "μm": "µm", "micron": "µm", "microns": "µm"}
+"""Ways of writing micrometers."""
 
 
 def some(names: Iterable[str], limit: int = 3) -> str:
@@ -146,17 +152,19 @@ def suspicions(pairs: Sequence[ImagePair]) -> list[str]:
             f"{some(image.path.name for image in many)} has {many[0].sizes['C']} channels: if these are slices or "
             "frames, correct that in Fiji by Image ▸ Properties, or give the axes."
         )
-    sizes = {
-        (image.metadata.unit, *(float(f"{size:.3g}") for _, size in sorted(image.metadata.pixel_size.items())))
-        for image in images
-        if image.metadata.pixel_size
-    }
+    sizes = {_calibration(image) for image in images if image.metadata.pixel_size}
     if len(sizes) > 1:
         found.append(
             "The images have different pixel sizes, and a network learns structures in pixels: "
             "make sure that they show the same magnification."
         )
     return found
+
+
+def _calibration(image: ImageSource) -> tuple[str, ...]:
+    """Return unit and pixel sizes, rounded, in a form that can be compared."""
+    unit = _UNITS.get(image.metadata.unit, image.metadata.unit)
+    return (unit, *(f"{axis} {size:.3g}" for axis, size in sorted(image.metadata.pixel_size.items())))
 
 
 def contents(pair: ImagePair, read: Callable[[ImageSource], Iterable[np.ndarray]]) -> tuple[list[str], list[str]]:
@@ -169,29 +177,33 @@ def contents(pair: ImagePair, read: Callable[[ImageSource], Iterable[np.ndarray]
     read
         Yields an image in blocks of bounded size.
     """
-    problems: list[str] = []
-    source = _content(pair.source, labels(pair)[0], read)
-    problems += source
-    warnings: list[str] = []
-    if pair.target is not None:
-        problems += _content(pair.target, labels(pair)[1], read)
-        if pair.source.shape == pair.target.shape and all(
-            np.array_equal(a, b) for a, b in zip(read(pair.source), read(pair.target), strict=True)
-        ):
-            warnings.append(
-                f"Source and target of {pair.name} are identical, so there is nothing to learn from them: "
-                "check that the folders are the right ones."
-            )
-    return problems, warnings
+    left, right = labels(pair)
+    problems = _content(pair.source, left, read)
+    if pair.target is None:
+        return problems, []
+    problems += _content(pair.target, right, read)
+    if problems or pair.source.shape != pair.target.shape:
+        return problems, []
+    if not all(np.array_equal(a, b) for a, b in zip(read(pair.source), read(pair.target), strict=True)):
+        return [], []
+    text = (
+        f"Source and target of {pair.name} are identical, so there is nothing to learn from them: "
+        "check that the folders are the right ones."
+    )
+    return [], [text]
 
 
 def _content(image: ImageSource, label: str, read: Callable[[ImageSource], Iterable[np.ndarray]]) -> list[str]:
+    """Return what makes an image useless, or that it cannot be read."""
     low, high = np.inf, -np.inf
-    for block in read(image):
-        if block.dtype.kind == "f" and not np.isfinite(block).all():
-            what = "NaN (not a number)" if np.isnan(block).any() else "infinite"
-            return [f"{label} has pixels that are {what}: replace them in Fiji (Process ▸ Noise ▸ Remove NaNs)."]
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    try:
+        for block in read(image):
+            if block.dtype.kind == "f" and not np.isfinite(block).all():
+                what = "NaN (not a number)" if np.isnan(block).any() else "infinite"
+                return [f"{label} has pixels that are {what}: {REPLACE_NAN}."]
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+    except DataError as error:
+        return [error.message]
     if low == high:
         return [f"{label} has the value {low:g} everywhere: remove it or replace it by an image with content."]
     return []

@@ -21,6 +21,7 @@ from dl4fiji.data.readers import (
     PictureReader,
     Reader,
     SegmentReader,
+    directory_end,
     open_tiff,
     picture_header,
 )
@@ -30,6 +31,9 @@ __all__ = ["SUFFIXES", "ImageSource", "Metadata", "list_images", "natural_key", 
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg")
 """Endings of file names that are taken for images, in small letters."""
+
+_RGB, _YCBCR = 2, 6
+_ALPHA = (1, 2)
 
 DAMAGED = (
     OSError, ValueError, RuntimeError, struct.error, LookupError, TypeError, AttributeError, ArithmeticError,
@@ -243,52 +247,51 @@ def _open_tiff(path: Path, axes: str) -> ImageSource:
             reader = MappedReader(path, stored, int(series.dataoffset), tuple(series.shape))
         else:
             reader = SegmentReader(path, native, tuple(series.shape))
-        rgb = "S" in series.axes and series.shape[series.axes.index("S")] in (3, 4)
-        shape = tuple(int(size) for size in series.shape)
-        source = ImageSource(path, letters, shape, native, Metadata(), reader, rgb, hints, letters)
-        if rgb and source.sizes["C"] == 4:
-            source = replace(source, reader=_WithoutAlpha(reader, letters.index("C")), shape=_three(letters, shape))
-        return replace(source, metadata=read_metadata(tiff, source.sizes["C"]))
+        if sum(len(other) for other in tiff.series[1:]) and not tiff.is_ome:
+            hints += (f"{path.name} holds images of different sizes: only the first is used.",)
+        rgb, samples = _samples(tiff, series)
+        shape = [int(size) for size in series.shape]
+        if samples:
+            # Windows never reach the alpha that the reader would give.
+            shape[series.axes.index("S")] = samples
+        metadata = read_metadata(tiff, shape[letters.index("C")] if "C" in letters else 1)
+        source = ImageSource(path, letters, tuple(shape), native, metadata, reader, rgb, hints, letters)
+        return source.at(C=0) if samples == 1 else source
 
 
-def _three(letters: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(3 if axis == "C" else size for axis, size in zip(letters, shape, strict=True))
-
-
-@dataclass(frozen=True)
-class _WithoutAlpha:
-    """Passes on the first three samples of an RGBA image: windows never reach the fourth."""
-
-    reader: Reader
-    channel: int
-
-    def read(self, window: tuple[slice, ...]) -> np.ndarray:
-        return self.reader.read(window)
+def _samples(tiff: tifffile.TiffFile, series: Any) -> tuple[bool, int]:
+    """Tell whether an image is a color image, and how many samples per pixel count besides alpha."""
+    if "S" not in series.axes:
+        return False, 0
+    page: Any = tiff.pages.first
+    count = int(series.shape[series.axes.index("S")])
+    if page.photometric in (_RGB, _YCBCR) and count >= 3:
+        return True, 3
+    alpha = sum(1 for kind in page.extrasamples or () if kind in _ALPHA)
+    return False, count - alpha
 
 
 def _check_whole(tiff: tifffile.TiffFile, series: Any) -> None:
     """Raise ValueError if the file ends before the pixels or pages that its header announces."""
     size = tiff.filehandle.size
-    last = tiff.pages[len(tiff.pages) - 1]
     # A damaged ImageJ stack would otherwise pass for its first plane.
     images = re.search(r"^images=(\d+)", tiff.pages.first.imagej_description or "", re.MULTILINE)
-    if images and int(images[1]) > 1 and series.kind != "imagej" and len(tiff.pages) < int(images[1]):
+    if images and series.kind != "imagej" and len(tiff.pages) < int(images[1]):
         raise ValueError(f"it holds fewer than the {images[1]} planes that its header announces")
-    if series.dataoffset is not None:
-        if series.dataoffset + series.nbytes > size and series.dtype != np.bool_:
-            raise ValueError(f"{size} bytes, {series.dataoffset + series.nbytes} expected")
-        if len(tiff.pages) == 1:
+    if series.dataoffset is not None and series.dtype != np.bool_:
+        if series.dataoffset + series.nbytes > size:
+            raise ValueError(f"it has {size} bytes where {series.dataoffset + series.nbytes} are expected")
+        if series.kind == "imagej":
             return
-    tiff.filehandle.seek(last.offset)
-    number = tiff.tiff
-    count = struct.unpack(number.tagnoformat, tiff.filehandle.read(number.tagnosize))[0]
-    tiff.filehandle.seek(last.offset + number.tagnosize + count * number.tagsize)
-    following = struct.unpack(number.offsetformat, tiff.filehandle.read(number.offsetsize))[0]
-    if following:
+    # Exporters such as Bio-Formats write descriptions at the end.
+    if directory_end(tiff, tiff.pages.first.offset)[0] > size:
+        raise ValueError("a part of its header is missing")
+    last = tiff.pages[len(tiff.pages) - 1]
+    if directory_end(tiff, last.offset)[1]:
         raise ValueError("pages are missing at its end")
-    ends = (a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=False))
-    if max(ends, default=0) > size:
-        raise ValueError(f"{size} bytes, more expected")
+    ends = [start + count for start, count in zip(last.dataoffsets, last.databytecounts, strict=False)] or [0]
+    if max(ends) > size:
+        raise ValueError(f"it has {size} bytes where {max(ends)} are expected")
 
 
 def _tiff_axes(path: Path, axes: str, series: Any) -> tuple[str, tuple[str, ...]]:

@@ -70,6 +70,9 @@ class ZScoreNormalization(BaseModel):
 
 Normalization = PercentileNormalization | FixedNormalization | ZScoreNormalization
 
+REPLACE_NAN = "replace them in Fiji (Process ▸ Noise ▸ Remove NaNs, or Process ▸ Math ▸ Macro)"
+"""The remedy for pixels that are not finite."""
+
 _BLOCK = 4 << 20
 """Pixels taken at a time: counting turns them into 8 bytes each, 32 MiB."""
 
@@ -200,10 +203,7 @@ def require_finite(values: np.ndarray, path: Path) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         what = "NaN (not a number)" if np.isnan(values).any() else "infinite"
         name = f"{path.name} in {path.parent}" if path.name else "The image"
-        raise DataError(
-            f"{name} has pixels that are {what}: replace them, "
-            "for instance in Fiji by Process ▸ Math ▸ NaN Background or Process ▸ Noise ▸ Remove NaNs."
-        )
+        raise DataError(f"{name} has pixels that are {what}: {REPLACE_NAN}.")
 
 
 def _moments(pixels: Pixels, selection: dict[str, int]) -> tuple[float, float]:

@@ -45,11 +45,10 @@ class _Pixels:
         region = self._image.region(**{axis: part for axis, part in parts.items() if axis in self._image.axes})
         return move_axes(region, self._image.axes, self._axes)
 
-    def normalized(self, window: Sequence[slice], margin: Sequence[int]) -> np.ndarray:
-        """Return a float32 window enlarged by ``margin`` on both sides; beyond the image it is mirrored."""
-        sizes = [self._image.sizes[axis] for axis in self._axes[:-1]]
+    def normalized(self, window: Sequence[slice], margin: Sequence[int], extents: Sequence[slice]) -> np.ndarray:
+        """Return a float32 window enlarged by ``margin`` on both sides; beyond ``extents`` it is mirrored."""
         wanted = [(part.start - m, part.stop + m) for part, m in zip(window, margin, strict=True)]
-        inside = [slice(max(0, a), min(size, b)) for (a, b), size in zip(wanted, sizes, strict=True)]
+        inside = [slice(max(e.start, a), min(e.stop, b)) for (a, b), e in zip(wanted, extents, strict=True)]
         pixels = self.raw(inside)
         pixels = pixels.astype(np.float32) if self.scale is None else self.scale.apply(pixels)
         pads = [(part.start - a, b - part.stop) for (a, b), part in zip(wanted, inside, strict=True)]
@@ -225,14 +224,16 @@ class PatchSource:
         """Put a patch into ``source`` and ``target``, varied if a generator is given."""
         other = loaded.target or loaded.source
         still = [0] * len(window)
+        # A margin must not reach beyond the part that is for training.
+        extents = [loaded.sample.extent(axis) for axis in self._spatial]
         if rng is None or self._augmentation is None:
-            source[...] = loaded.source.normalized(window, still)
-            target[...] = other.normalized(window, still)
+            source[...] = loaded.source.normalized(window, still, extents)
+            target[...] = other.normalized(window, still, extents)
             return
         plan = self._augmentation.plan(rng, *self.patch_size[-2:])
         margin = [*still[:-2], *plan.margin]
-        source[...] = plan.geometry(loaded.source.normalized(window, margin))
-        target[...] = plan.geometry(other.normalized(window, margin), self._labels)
+        source[...] = plan.geometry(loaded.source.normalized(window, margin, extents))
+        target[...] = plan.geometry(other.normalized(window, margin, extents), self._labels)
         plan.intensity(source, rng)
         if not self._labels:
             plan.intensity(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import struct
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -68,9 +69,37 @@ def _key(path: Path) -> tuple[str, int, int]:
     return str(path), status.st_mtime_ns, status.st_size
 
 
+_VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes per value of a TIFF type."""
+
+_NEEDED_TAGS = {258, 270, 273, 279, 282, 283, 320, 324, 325, 339, 347, 50838, 50839}
+"""Description, calibration, colors, and where the pixels are; other tags may be broken without harm."""
+
+
 def open_tiff(path: Path) -> tifffile.TiffFile:
     """Open a TIFF alone, without the other files of a multi-file OME-TIFF."""
     return tifffile.TiffFile(path, _multifile=False)
+
+
+def directory_end(tiff: tifffile.TiffFile, offset: int) -> tuple[int, int]:
+    """Return where the values of the page directory at ``offset`` end, and where the next one begins (0: nowhere).
+
+    Only values that count are looked at. In a file that was cut off tifffile leaves out entries without values.
+    """
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    entries = file.read(count * form.tagsize)
+    following = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
+    end = offset
+    for at in range(0, len(entries), form.tagsize):
+        code, kind, number, place = struct.unpack(
+            form.byteorder + ("HHQQ" if form.offsetsize == 8 else "HHII"), entries[at : at + form.tagsize]
+        )
+        length = number * _VALUE_SIZES.get(kind, 0)
+        if code in _NEEDED_TAGS and length > form.offsetsize:
+            end = max(end, place + length)
+    return end, following
 
 
 class MappedReader:
@@ -132,10 +161,10 @@ def _read_page(page: Any, keyframe: Any, window: Window, out: np.ndarray) -> Non
     for index in _segments(keyframe, plane):
         if index >= len(page.dataoffsets) or not page.databytecounts[index]:
             continue
+        decode = keyframe.decode  # its making moves the file's position
         file.seek(page.dataoffsets[index])
-        data, (sample, depth, row, column, _), shape = keyframe.decode(
-            file.read(page.databytecounts[index]), index, **jpeg
-        )
+        encoded = file.read(page.databytecounts[index])
+        data, (sample, depth, row, column, _), shape = decode(encoded, index, **jpeg)
         if data is None:
             continue
         origin = (sample, depth, row, column, 0)
@@ -207,12 +236,16 @@ def decode_picture(path: Path) -> np.ndarray:
     return imagecodecs.jpeg8_decode(content)
 
 
+_TAIL = 64 << 10
+
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
 
 
 def picture_header(path: Path) -> tuple[tuple[int, int], int, np.dtype]:
     """Read size (rows, columns), number of channels without alpha, and type of a PNG or JPEG file.
+
+    The end is looked at, too, since decoders fill what is missing with grey.
 
     Raises
     ------
@@ -221,6 +254,9 @@ def picture_header(path: Path) -> tuple[tuple[int, int], int, np.dtype]:
     """
     with path.open("rb") as stream:
         start = stream.read(33)
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        if (b"IEND" if start[:8] == PNG_START else b"\xff\xd9") not in stream.read():
+            raise ValueError("its end is missing")
         if start[:8] == PNG_START:
             if len(start) < 33 or start[12:16] != b"IHDR":
                 raise ValueError("its header is cut off")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -82,21 +83,26 @@ class ImageWriter:
     def __enter__(self) -> Self:
         nbytes = math.prod(self._file_shape) * self.dtype.itemsize
         require_space(self.path.parent, nbytes, f"saving {self.path.name}")
-        with ExitStack() as stack:
+        with ExitStack() as stack, self._explained():
             partial = stack.enter_context(atomic_path(self.path))
             self._offset = self._write_header(partial)
             stream = stack.enter_context(partial.open("r+b", buffering=0))
             if hasattr(os, "posix_fallocate"):
-                try:
-                    os.posix_fallocate(stream.fileno(), 0, self._offset + nbytes)
-                except OSError as error:
-                    raise ResourceError(
-                        f"{self.path} cannot be saved ({error.strerror}): free {nbytes / 2**20:.0f} MiB "
-                        "or choose another disk."
-                    ) from error
+                os.posix_fallocate(stream.fileno(), 0, self._offset + nbytes)
             self._stream = stream
             self._stack = stack.pop_all()
         return self
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Put errors of the file system into sentences with their remedies."""
+        try:
+            yield
+        except OSError as error:
+            what = f"{self.path} cannot be written ({error.strerror or error})"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise ResourceError(f"{what}: free some space or choose another disk.") from error
+            raise DataError(f"{what}: choose another folder, or one where you may write.") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,8 +134,9 @@ class ImageWriter:
         for at, run in _runs(block, [starts.get(axis, 0) for axis in self._file_axes], self._file_shape):
             self._stream.seek(self._offset + at * self.dtype.itemsize)
             data = memoryview(np.ascontiguousarray(run, self.dtype.newbyteorder(">")).tobytes())
-            while data:
-                data = data[self._stream.write(data) :]
+            with self._explained():
+                while data:
+                    data = data[self._stream.write(data) :]
 
     def _place(self, parts: dict[str, slice | int]) -> tuple[dict[str, int], dict[str, int]]:
         """Return first index and count per axis of a region."""
@@ -200,20 +207,24 @@ def _runs(block: np.ndarray, starts: list[int], shape: tuple[int, ...]) -> Itera
 def _per_unit(size: float) -> tuple[int, int]:
     """Return pixels per unit as a fraction of 32-bit numbers from which ImageJ computes exactly ``size``.
 
-    ImageJ computes ``1.0 / (numerator / denominator)``. Where no such fraction exists the nearest is returned.
+    ImageJ computes ``1.0 / (numerator / denominator)``, which reaches all sizes that come from a file, and any other
+    size to 9 digits at least.
     """
-    if not (math.isfinite(size) and 2**-31 < size < 2**31):
+    if not (math.isfinite(size) and 2**-32 < size < 2**32):
         return 1, 1
-    exact = 1 / Fraction(size)
-    best = Fraction(1)
-    for limit in (10**6, 2**24, 2**31, 2**32 - 1):
-        bound = min(limit, int((2**32 - 1) / max(exact, 1)))
-        fraction = exact.limit_denominator(max(1, bound))
-        if fraction.numerator == 0:
-            continue
-        best = fraction
-        if 1.0 / (fraction.numerator / fraction.denominator) == size:
-            break
+    near = 1.0 / size
+    best, error = Fraction(1), math.inf
+    for limit in (10**6, 2**24, 2**32 - 1):
+        for wanted in (1 / Fraction(size), Fraction(math.nextafter(near, 0)), Fraction(math.nextafter(near, math.inf))):
+            bound = min(limit, int((2**32 - 1) / max(wanted, 1)))
+            fraction = wanted.limit_denominator(max(1, bound))
+            if not 0 < fraction.numerator < 2**32:
+                continue
+            found = abs(1.0 / (fraction.numerator / fraction.denominator) - size)
+            if found < error:
+                best, error = fraction, found
+            if not error:
+                return best.numerator, best.denominator
     return best.numerator, best.denominator
 
 
