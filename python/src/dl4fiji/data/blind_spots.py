@@ -20,6 +20,9 @@ the mean or median of the neighbors."""
 _SIGMA = 4.0
 """Standard deviation in pixels of the distance of ``normal_withoutCP``, as in n2v."""
 
+_CHUNK = 1 << 20
+"""Neighbors looked at together, 4 MiB."""
+
 
 def box_sides(percent: float, shape: Sequence[int]) -> tuple[int, ...]:
     """Return the sides of the boxes of which each hides one pixel, so that ``percent`` of all pixels are hidden.
@@ -148,32 +151,33 @@ def _summarize(
     manipulator: Manipulator, rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """Return for each spot mean or median of its neighbors, or a value drawn from a Gaussian fitted to all."""
-    dimensions = spots.shape[1]
-    reach = np.arange(-radius, radius + 1)
-    shifts = np.stack(np.meshgrid(*[reach] * dimensions, indexing="ij"), -1).reshape(-1, dimensions)
-    if manipulator != "normal_fitted":
-        shifts = shifts[shifts.any(axis=1)]  # the neighbors only
+    side, dimensions = 2 * radius + 1, spots.shape[1]
+    margins = [(0, 0), *[(radius, radius)] * dimensions, (0, 0)]
+    padded = np.pad(patches, margins, constant_values=np.nan)  # NaN marks what lies beyond the patch
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side,) * dimensions, tuple(range(1, dimensions + 1)))
     values = np.empty(len(spots), np.float32)
-    step = max(1, (1 << 22) // len(shifts))
+    step = max(1, _CHUNK // side**dimensions)
     for start in range(0, len(spots), step):
         part = slice(start, start + step)
-        places = spots[part, np.newaxis] + shifts
-        size = np.asarray(patches.shape[1:-1])
-        inside = ((places >= 0) & (places < size)).all(axis=-1)
-        places = np.clip(places, 0, size - 1)
-        found = patches[(sample[part, np.newaxis], *np.moveaxis(places, -1, 0), channel[part, np.newaxis])]
-        values[part] = _statistic(found, inside, manipulator, rng)
+        found = windows[(sample[part], *spots[part].T, channel[part])].reshape(-1, side**dimensions)
+        if manipulator != "normal_fitted":
+            found[:, found.shape[1] // 2] = np.nan
+        values[part] = _statistic(found, manipulator, rng)
     return values
 
 
-def _statistic(found: np.ndarray, inside: np.ndarray, manipulator: Manipulator, rng: np.random.Generator) -> np.ndarray:
-    """Return one value per row of ``found``, of which those ``inside`` count."""
+def _statistic(found: np.ndarray, manipulator: Manipulator, rng: np.random.Generator) -> np.ndarray:
+    """Return one value per row of ``found``, NaN left out."""
+    beyond = np.isnan(found)
+    count = found.shape[1] - beyond.sum(axis=1)
     if manipulator == "median":
-        ordered = np.sort(np.where(inside, found, np.inf), axis=1)
-        count = inside.sum(axis=1)
+        found.sort(axis=1)  # NaN last
         rows = np.arange(len(found))
-        return (ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2
-    mean = np.mean(found, axis=1, where=inside, dtype=np.float64)
+        return (found[rows, (count - 1) // 2] + found[rows, count // 2]) / 2
+    found[beyond] = 0
+    mean = found.sum(axis=1) / count
     if manipulator == "mean":
         return mean
-    return rng.normal(mean, np.std(found, axis=1, where=inside, dtype=np.float64))
+    found -= mean[:, np.newaxis]
+    found[beyond] = 0
+    return rng.normal(mean, np.sqrt(np.square(found).sum(axis=1) / count))

@@ -36,6 +36,8 @@ class _Pixels:
         self._memory = np.ascontiguousarray(move_axes(image.read(), image.axes, axes)) if cached else None
         self.pixels: Pixels = image if self._memory is None else _Named(image, axes, self._memory)
         self.scale = None if normalization is None else fit(normalization, self.pixels)
+        self.offset = np.asarray(self.scale.offset if self.scale else (), np.float32)
+        self.width = np.asarray(self.scale.scale if self.scale else (), np.float32)
 
     def raw(self, window: Sequence[slice]) -> np.ndarray:
         """Return pixels of a spatial window, all channels, in the network's axes; not to be written to."""
@@ -150,10 +152,11 @@ class PatchSource:
         self.dataset = dataset
         self.channels_in, self.channels_out = dataset.channels_in, dataset.channels_out
         self._normalization, self._labels = normalization, labels
-        self._augmentation = augmentation or (Augmentation() if options.augmentation else None)
+        self._augmentation = augmentation or (_augmentation(dataset) if options.augmentation else None)
         self._background = background or _background(options)
         self._free = int(psutil.virtual_memory().available * _CACHE_SHARE) if memory is None else memory
-        self.warnings: list[str] = list(dataset.warnings)
+        self.warnings: list[str] = []
+        """What was found while reading, besides the warnings of the data set."""
         progress = progress or SilentProgress()
         progress.phase(f"Reading {len(dataset.train) + len(dataset.validation)} images")
         self._train = self._load(dataset.train, progress, "training")
@@ -180,16 +183,20 @@ class PatchSource:
         Returns
         -------
         source, target
-            Float32, normalized, axes N and then the network's.
+            Float32, normalized, axes N and then the network's. Where there are no target images, the target is
+            the source itself, not a copy.
         """
         size = self._options.batch_size
         rng = np.random.default_rng([self._options.seed, 0, epoch, step])
         first = (epoch * self.steps_per_epoch + step) * size
+        turns = (divmod(first + index, len(self._train)) for index in range(size))
+        chosen = (self._train[self._round(turn)[place]] for turn, place in turns)
+        if self._augmentation is None:
+            return self._cut([(one, one.window(rng, self._spatial, self.patch_size)) for one in chosen])
         source, target = self._empty(size)
-        for index in range(size):
-            turn, place = divmod(first + index, len(self._train))
-            loaded = self._train[self._round(turn)[place]]
-            self._fill(loaded, loaded.window(rng, self._spatial, self.patch_size), source[index], target[index], rng)
+        for index, loaded in enumerate(chosen):
+            window = loaded.window(rng, self._spatial, self.patch_size)
+            self._vary(loaded, window, source[index], target[index], self._augmentation, rng)
         return source, target
 
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
@@ -203,11 +210,7 @@ class PatchSource:
                 for loaded in self._aside
                 for window in self._grid_windows(loaded)
             ]
-            chosen = self._choose(places)
-            source, target = self._empty(len(chosen))
-            for index, (loaded, window) in enumerate(chosen):
-                self._fill(loaded, window, source[index], target[index], None)
-            self._validation = source, target
+            self._validation = self._cut(self._choose(places))
         return self._validation
 
     def _empty(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -217,21 +220,34 @@ class PatchSource:
     def _draw_round(self, turn: int) -> np.ndarray:
         return np.random.default_rng([self._options.seed, 1, turn]).permutation(len(self._train))
 
-    def _fill(
+    def _cut(self, places: Sequence[tuple[_Loaded, list[slice]]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the patches at ``places`` as they are; normalized all at once, since calls per patch take longer."""
+        source, target = self._empty(len(places))
+        self._read([(loaded.source, window) for loaded, window in places], source)
+        if all(loaded.target is None for loaded, _ in places):
+            return source, source
+        self._read([(loaded.target or loaded.source, window) for loaded, window in places], target)
+        return source, target
+
+    def _read(self, places: Sequence[tuple[_Pixels, list[slice]]], out: np.ndarray) -> None:
+        """Put normalized pixels into ``out``."""
+        for patch, (pixels, window) in zip(out, places, strict=True):
+            patch[...] = pixels.raw(window)
+        if places and places[0][0].scale is not None:
+            shape = (len(places), *[1] * (out.ndim - 2), out.shape[-1])
+            out -= np.stack([pixels.offset for pixels, _ in places]).reshape(shape)
+            out /= np.stack([pixels.width for pixels, _ in places]).reshape(shape)
+
+    def _vary(
         self, loaded: _Loaded, window: list[slice], source: np.ndarray, target: np.ndarray,
-        rng: np.random.Generator | None,
+        augmentation: Augmentation, rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        """Put a patch into ``source`` and ``target``, varied if a generator is given."""
-        other = loaded.target or loaded.source
-        still = [0] * len(window)
+        """Put a patch into ``source`` and ``target``, varied in the same way."""
+        plan = augmentation.plan(rng, *self.patch_size[-2:])
+        margin = [*[0] * (len(window) - 2), *plan.margin]
         # A margin must not reach beyond the part that is for training.
         extents = [loaded.sample.extent(axis) for axis in self._spatial]
-        if rng is None or self._augmentation is None:
-            source[...] = loaded.source.normalized(window, still, extents)
-            target[...] = other.normalized(window, still, extents)
-            return
-        plan = self._augmentation.plan(rng, *self.patch_size[-2:])
-        margin = [*still[:-2], *plan.margin]
+        other = loaded.target or loaded.source
         source[...] = plan.geometry(loaded.source.normalized(window, margin, extents))
         target[...] = plan.geometry(other.normalized(window, margin, extents), self._labels)
         plan.intensity(source, rng)
@@ -267,7 +283,6 @@ class PatchSource:
             if not loaded:
                 raise DataError(f"{text}, so no image is left for {purpose}: give images with content.")
             self.warnings.append(f"{text} and is left out.")
-            progress.warning(self.warnings[-1])
         return loaded
 
     def _check_size(self, sample: Sample) -> None:
@@ -314,6 +329,11 @@ class PatchSource:
             return places
         numbers = np.random.default_rng([self._options.seed, 3]).permutation(len(places))[:limit]
         return [places[number] for number in np.sort(numbers)]
+
+
+def _augmentation(dataset: Dataset) -> Augmentation:
+    """Return how patches are varied; without targets so that the noise, from which such networks learn, stays."""
+    return Augmentation.for_restoration() if dataset.pairs[0].target is None else Augmentation()
 
 
 def _background(options: TrainingOptions) -> Background | None:
