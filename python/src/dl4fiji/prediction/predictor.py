@@ -1,0 +1,264 @@
+"""Run a trained model on arrays and files, in memory that depends on the tile and not on the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dl4fiji.data.image import ImageSource, open_image
+from dl4fiji.data.metadata import Metadata
+from dl4fiji.data.normalization import Scale, fit
+from dl4fiji.data.writer import ImageWriter
+from dl4fiji.errors import ConflictError, ResourceError
+from dl4fiji.model import ModelFolder
+from dl4fiji.network import Output
+from dl4fiji.prediction.recipe import Recipe
+from dl4fiji.prediction.runners import Backend, open_runner
+from dl4fiji.prediction.samples import ArrayImage, Image, Layout, from_network, to_network
+from dl4fiji.prediction.tiling import Tile, Window, choose_core, plan, predict_tiles
+from dl4fiji.progress import Progress, SilentProgress
+
+_MIB = 2**20
+BUDGET = 1280 * _MIB
+"""Memory that a tile may take in the network, at most."""
+
+BYTES_PER_FILTER = 40
+"""Memory per pixel and filter of the first level; measured with ONNX Runtime: 20 to 39 for CARE 2D and 3D."""
+
+RETRIES = 4
+"""How often tiles are made four times smaller when memory does not suffice."""
+
+
+class Predictor:
+    """A trained model, ready to run.
+
+    Parameters
+    ----------
+    folder
+        The model.
+    which
+        ``best`` or ``last`` weights.
+    backend
+        ``onnx``, ``tensorflow``, or ``auto``, see `open_runner`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    """
+
+    def __init__(self, folder: ModelFolder, which: str = "best", backend: Backend = "auto") -> None:
+        self.info = folder.read()
+        self.recipe = Recipe.of(self.info)
+        self.runner = open_runner(folder, which, backend)
+        filters = self.info.options.get("first_filters", 32)
+        self._bytes_per_pixel = BYTES_PER_FILTER * int(filters)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs, the main one first."""
+        return self.recipe.outputs
+
+    def predict_array(self, image: np.ndarray, axes: str, tile_size: int = 0) -> np.ndarray:
+        """Return the main output for ``image`` (axes ``axes``), in the units of the image.
+
+        Axes as those of ``image`` where the numbers of channels agree.
+        """
+        return self.predict_arrays(image, axes, tile_size)[self.outputs[0].name]
+
+    def predict_arrays(self, image: np.ndarray, axes: str, tile_size: int = 0) -> dict[str, np.ndarray]:
+        """Return all outputs for ``image`` (axes ``axes``), in the units of the image."""
+        source = ArrayImage(image, axes)
+        layout = Layout.of(source, self.recipe, "The image")
+        results, sinks = {}, {}
+        for output in self.outputs:
+            own, shape = layout.result_axes(axes, output.channels[1] - output.channels[0])
+            results[output.name] = np.empty(shape, np.float32)
+            sinks[output.name] = (own, _array_writer(results[output.name], own))
+        self._predict(source, layout, sinks, tile_size, SilentProgress(), (0, 0))
+        return results
+
+    def predict_normalized(self, x: np.ndarray) -> np.ndarray:
+        """Return all channels of the bare network for ``x`` (spatial, C), normalized, as a whole and of any size."""
+        shape = x.shape[:-1]
+        whole = tuple(-(-size // step) * step for size, step in zip(shape, self.recipe.divisor, strict=True))
+        result: list[np.ndarray] = []
+        predict_tiles(
+            self.runner,
+            lambda window: x[window],
+            lambda _, pixels: result.append(pixels),
+            shape,
+            plan(shape, whole, self.recipe.divisor, self.recipe.halo),
+            SilentProgress(),
+        )
+        return result[0]
+
+    def output_paths(self, path: Path) -> list[Path]:
+        """Return the files that `predict_file` writes for ``path``: one per output."""
+        first, *others = self.outputs
+        del first
+        return [path, *(path.with_name(f"{path.stem}_{output.name}{path.suffix}") for output in others)]
+
+    def open(self, path: Path, axes: str = "") -> ImageSource:
+        """Open an image as this model takes it: color images that are grey in fact as one channel."""
+        source = open_image(path, axes)
+        return source.as_grey() if self.recipe.channels_in == 1 else source
+
+    def count_tiles(self, path: Path, tile_size: int = 0, axes: str = "") -> int:
+        """Return how many tiles an image has; DataError if it cannot be read or does not fit the model."""
+        source = self.open(path, axes)
+        layout = Layout.of(source, self.recipe, f"{path.name} in {path.parent}")
+        return layout.count * len(self._tiles(layout.shape, tile_size, self._budget()))
+
+    def predict_file(
+        self,
+        path: Path,
+        out_path: Path,
+        tile_size: int = 0,
+        axes: str = "",
+        progress: Progress | None = None,
+        told: tuple[int, int] = (0, 0),
+    ) -> list[Path]:
+        """Run the model on a file; results keep its axes, calibration and channel names.
+
+        Parameters
+        ----------
+        path
+            The image.
+        out_path
+            The TIFF to write the main output to; further outputs are written beside it.
+        tile_size
+            Side of a tile along Y and X in pixels; 0 chooses by the memory at hand.
+        axes
+            Axes of the file; empty: read from it.
+        progress
+            Told after each tile; a cancel is noticed there.
+        told
+            Tiles done before this file and tiles of the whole job.
+
+        Returns
+        -------
+        list
+            The files written.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read or does not fit the model.
+        ConflictError
+            If a result exists already; nothing is ever written over.
+        ResourceError
+            If memory or disk do not suffice.
+        """
+        source = self.open(path, axes)
+        paths = self.output_paths(out_path)
+        for existing in paths:
+            if existing.exists():
+                raise ConflictError(f"{existing} exists already: move it or choose another folder for the results.")
+        layout = Layout.of(source, self.recipe, f"{path.name} in {path.parent}")
+        with ExitStack() as stack:
+            sinks = {}
+            for output, target in zip(self.outputs, paths, strict=True):
+                own, shape = layout.result_axes(source.axes, output.channels[1] - output.channels[0])
+                metadata = _carried(source.metadata, output, self.recipe)
+                writer = stack.enter_context(ImageWriter(target, own, shape, np.float32, metadata))
+                sinks[output.name] = (own, writer.write)
+            self._predict(source, layout, sinks, tile_size, progress or SilentProgress(), told)
+        return paths
+
+    def _budget(self) -> int:
+        """Return how many pixels the network may see at a time."""
+        import psutil
+
+        free = psutil.virtual_memory().available
+        return int(min(BUDGET, 0.4 * free)) // self._bytes_per_pixel
+
+    def _tiles(self, shape: tuple[int, ...], tile_size: int, budget: int) -> list[Tile]:
+        recipe = self.recipe
+        fixed = tuple(tile_size if axis in "YX" else 0 for axis in recipe.spatial)
+        core = choose_core(shape, recipe.divisor, recipe.halo, budget, fixed)
+        return plan(shape, core, recipe.divisor, recipe.halo)
+
+    def _predict(
+        self,
+        source: Image,
+        layout: Layout,
+        sinks: dict[str, tuple[str, Callable[..., None]]],
+        tile_size: int,
+        progress: Progress,
+        told: tuple[int, int],
+    ) -> None:
+        """Run all samples of an image; on lack of memory go on with smaller tiles."""
+        budget = self._budget()
+        tiles = self._tiles(layout.shape, tile_size, budget)
+        total = told[1] or layout.count * len(tiles)
+        for number, position in enumerate(layout.positions()):
+            sample: Any = source.at(**position)
+            scale = fit(self.info.normalization, sample)
+            for attempt in range(RETRIES + 1):
+                done = min(told[0] + number * len(tiles), total)
+                try:
+                    self._predict_sample(sample, position, scale, layout, sinks, tiles, progress, (done, total))
+                    break
+                except MemoryError as error:
+                    if attempt == RETRIES:
+                        raise ResourceError(
+                            "There is not enough memory for this model even in small tiles: close other programs, "
+                            "or run it on a machine with more memory."
+                        ) from error
+                    pixels = max(int(np.prod([part.stop - part.start for part in tile.read])) for tile in tiles)
+                    budget = min(budget, pixels) // 4
+                    tiles = self._tiles(layout.shape, 0, budget)
+                    progress.warning("Memory did not suffice for a tile, so the tiles were made smaller.")
+
+    def _predict_sample(
+        self,
+        sample: Image,
+        position: dict[str, int],
+        scale: Scale,
+        layout: Layout,
+        sinks: dict[str, tuple[str, Callable[..., None]]],
+        tiles: list[Tile],
+        progress: Progress,
+        told: tuple[int, int],
+    ) -> None:
+        """Run one plane or volume."""
+        spatial = layout.spatial
+
+        def read(window: Window) -> np.ndarray:
+            pixels = sample.region(**dict(zip(spatial, window, strict=True)))
+            return scale.apply(to_network(pixels, sample.axes, spatial))
+
+        def write(window: Window, pixels: np.ndarray) -> None:
+            for output in self.outputs:
+                axes, sink = sinks[output.name]
+                values = self._in_units(pixels[..., slice(*output.channels)], scale, output)
+                left = "".join(axis for axis in axes if axis not in position)
+                sink(from_network(values, spatial, left), **position, **dict(zip(spatial, window, strict=True)))
+
+        predict_tiles(self.runner, read, write, layout.shape, tiles, progress, told)
+
+    def _in_units(self, values: np.ndarray, scale: Scale, output: Output) -> np.ndarray:
+        """Return an output (…, C) in the units of the image, where it has such."""
+        if not self.recipe.image_units:
+            return values
+        return values * np.asarray(scale.scale, np.float32) if output.spread else scale.undo(values)
+
+
+def _array_writer(result: np.ndarray, axes: str) -> Callable[..., None]:
+    """Return a function that writes into an array as `ImageWriter.write` writes into a file."""
+
+    def write(pixels: np.ndarray, **parts: slice | int) -> None:
+        result[tuple(parts.get(axis, slice(None)) for axis in axes)] = pixels
+
+    return write
+
+
+def _carried(metadata: Metadata, output: Output, recipe: Recipe) -> Metadata:
+    """Return what a result carries over; display limits only where it has the units of the image."""
+    return metadata if recipe.image_units and not output.spread else replace(metadata, display_ranges=())
