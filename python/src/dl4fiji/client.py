@@ -337,7 +337,9 @@ def _error(status: int, answer: bytes) -> DL4FijiError:
         code = details["type"].rpartition(":")[2]
         return _ERRORS.get(code, DL4FijiError)(details["detail"], details.get("problems", ()))
     except (ValueError, KeyError, AttributeError, TypeError):
-        return ServiceError(f"The service answered with status {status} and nothing that can be understood: see its log.")
+        return ServiceError(
+            f"The service answered with status {status} and nothing that can be understood: see its log."
+        )
 
 
 def _start(home: Home) -> subprocess.Popen[bytes]:

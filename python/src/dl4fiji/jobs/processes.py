@@ -87,11 +87,15 @@ def start_worker(files: JobFiles, attempt: int, environment: dict[str, str]) -> 
     try:
         with files.log.open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files.folder,
-                env={**os.environ, **environment}, **options,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=files.folder,
+                env={**os.environ, **environment},
+                **options,
             )
     finally:
         if lock.INHERITABLE:
             os.close(descriptor)
     return WorkerProcess(files, attempt, process)
-

@@ -26,6 +26,8 @@ IDLE_SECONDS = 5.0
 KILL_SECONDS = 10.0
 """How long after a cancel a worker that has not stopped is killed."""
 _RETRY_SECONDS = 1.0
+_BREATH_SECONDS = 0.01
+"""After a wake-up: what else comes at this moment is looked at together."""
 
 
 class Scheduler:
@@ -97,7 +99,8 @@ class Scheduler:
             except Exception:
                 _log.exception("the scheduler failed, and will try again")
                 time.sleep(_RETRY_SECONDS)
-            self._wake.wait(pause)
+            if self._wake.wait(pause):
+                time.sleep(_BREATH_SECONDS)
 
     def _recover(self) -> None:
         """Find the workers of jobs that were running when the last service ended."""
@@ -125,9 +128,7 @@ class Scheduler:
         files = self._files(job.id)
         try:
             files.prepare(job.request)
-            worker = start_worker(
-                files, job.attempts, {**device.environment(), "DL4FIJI_HOME": str(self._home.root)}
-            )
+            worker = start_worker(files, job.attempts, {**device.environment(), "DL4FIJI_HOME": str(self._home.root)})
         except OSError as error:
             _log.exception("job %s could not be started", job.id)
             self._store.conclude(job.id, JobState.FAILED, error=sentence(error, files.log))
@@ -182,7 +183,11 @@ class Scheduler:
             state = JobState(outcome["state"])
             tail = files.log_tail() if state is JobState.FAILED else []
             self._store.conclude(
-                job_id, state, error=outcome["error"], exit_code=exit_code or 0, log_tail=tail,
+                job_id,
+                state,
+                error=outcome["error"],
+                exit_code=exit_code or 0,
+                log_tail=tail,
                 result=outcome["result"],
             )
             return

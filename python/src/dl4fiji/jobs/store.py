@@ -49,6 +49,15 @@ class Running:
     cancel_requested: float | None
 
 
+@dataclass(frozen=True)
+class Submission:
+    """A request to queue, with its title and the name of the model that it will make, if any."""
+
+    request: Any
+    title: str
+    model: str = ""
+
+
 class JobStore:
     """Keeps jobs and their events. All methods may be called from any thread.
 
@@ -136,7 +145,12 @@ class JobStore:
             rows = self._db.execute("SELECT * FROM jobs WHERE state = 'RUNNING' ORDER BY position").fetchall()
         return [
             Running(
-                row["id"], row["lane"], row["device"], row["attempts"], row["pid"], row["offset"],
+                row["id"],
+                row["lane"],
+                row["device"],
+                row["attempts"],
+                row["pid"],
+                row["offset"],
                 row["cancel_requested"],
             )
             for row in rows
@@ -200,26 +214,47 @@ class JobStore:
         ConflictError
             If a queued or running job already makes a model of this name.
         """
-        now = time.time()
-        job_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{''.join(secrets.choice(_ALPHABET) for _ in range(6))}"
-        try:
-            with self._transaction() as db:
-                db.execute(
-                    "INSERT INTO jobs (id, position, kind, lane, title, model, state, created, request, phase) VALUES "
-                    "(?, (SELECT COALESCE(MAX(position), 0) + 1 FROM jobs), ?, ?, ?, ?, 'QUEUED', ?, ?, 'Waiting')",
-                    (job_id, request.kind, lane(request), title, model, now, dump(request.model_dump(mode="json"))),
-                )
-                self._state_event(job_id)
-        except sqlite3.IntegrityError as error:
-            raise self._model_conflict(model) from error
-        return self.get(job_id)
+        submitted = self.submit_all([Submission(request, title, model)])[0]
+        if isinstance(submitted, ConflictError):
+            raise submitted
+        return submitted
+
+    def submit_all(self, submissions: Sequence[Submission]) -> list[Job | ConflictError]:
+        """Queue several requests in their order, in one transaction; a conflict of one does not keep the others."""
+        ids: list[str | ConflictError] = []
+        with self._transaction() as db:
+            position = db.execute("SELECT COALESCE(MAX(position), 0) FROM jobs").fetchone()[0]
+            for submission in submissions:
+                if submission.model and self.active_model(submission.model):
+                    ids.append(self._model_conflict(submission.model))
+                    continue
+                position += 1
+                ids.append(self._insert(submission, position))
+        return [self.get(entry) if isinstance(entry, str) else entry for entry in ids]
+
+    def _insert(self, submission: Submission, position: int) -> str:
+        now, request = time.time(), submission.request
+        tail = "".join(secrets.choice(_ALPHABET) for _ in range(6))
+        job_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{tail}"
+        self._db.execute(
+            "INSERT INTO jobs (id, position, kind, lane, title, model, state, created, request, phase) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, 'Waiting')",
+            (
+                job_id, position, request.kind, lane(request), submission.title, submission.model, now,
+                dump(request.model_dump(mode="json")),
+            ),
+        )  # fmt: skip
+        self._state_event(job_id)
+        return job_id
 
     def take_next(self, queue: str, device: str) -> Job | None:
         """Turn the oldest queued job of the lane ``queue`` into RUNNING on ``device``, and return it."""
+        oldest = "SELECT id FROM jobs WHERE state = 'QUEUED' AND lane = ? ORDER BY position LIMIT 1"
+        with self._lock:
+            if self._db.execute(oldest, (queue,)).fetchone() is None:
+                return None
         with self._transaction() as db:
-            row = db.execute(
-                "SELECT id FROM jobs WHERE state = 'QUEUED' AND lane = ? ORDER BY position LIMIT 1", (queue,)
-            ).fetchone()
+            row = db.execute(oldest, (queue,)).fetchone()
             if row is None:
                 return None
             db.execute(
@@ -275,9 +310,7 @@ class JobStore:
             if state.ended:
                 raise ConflictError(f"Job {job_id} is {state} already: there is nothing to cancel.")
             if state is JobState.QUEUED:
-                db.execute(
-                    "UPDATE jobs SET state = 'CANCELED', finished = ?, phase = '' WHERE id = ?", (now, job_id)
-                )
+                db.execute("UPDATE jobs SET state = 'CANCELED', finished = ?, phase = '' WHERE id = ?", (now, job_id))
                 self._state_event(job_id)
             else:
                 db.execute(

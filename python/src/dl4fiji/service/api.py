@@ -60,9 +60,9 @@ def check(request: TrainRequest, service: Service) -> CheckReport:
 
 
 @router.post("/jobs", summary="Queue a training, prediction or export", status_code=201, tags=["jobs"])
-def submit(request: Request, service: Service) -> Job:
+async def submit(request: Request, service: Service) -> Job:
     """Check the request and keep it as a job, which starts when a device is free."""
-    job = submission.submit(request, service.home, service.store)
+    job = await service.intake.submit(request)
     service.scheduler.wake()
     return job
 

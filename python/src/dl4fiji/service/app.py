@@ -56,7 +56,9 @@ def create_app(context: Context) -> ASGIApp:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        told = DL4FijiError(f"The service failed unexpectedly ({type(error).__name__}): see {context.home.service_log}.")
+        told = DL4FijiError(
+            f"The service failed unexpectedly ({type(error).__name__}): see {context.home.service_log}."
+        )
         return tell(request, told)
 
     return Guard(app, context.credentials, context.port)

@@ -13,6 +13,7 @@ from dl4fiji.jobs.scheduler import Scheduler
 from dl4fiji.jobs.store import JobStore
 from dl4fiji.service.credentials import Credentials
 from dl4fiji.service.hub import Hub
+from dl4fiji.service.submission import Intake
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Context:
     store: JobStore
     scheduler: Scheduler
     hub: Hub
+    intake: Intake
     credentials: Credentials
     port: int
     stop: Callable[[], None]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dl4fiji.network import Network
+if TYPE_CHECKING:
+    from dl4fiji.network import Network
 
 
 @dataclass(frozen=True)

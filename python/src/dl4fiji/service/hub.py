@@ -27,7 +27,8 @@ class Hub:
 
     def notify(self, job_id: str) -> None:
         """Tell from any thread that a job changed."""
-        if self._loop is not None and not self._loop.is_closed():
+        # Who begins to listen just now asks the store afterwards, and finds the change there.
+        if job_id in self._waiting and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, job_id)
 
     def _wake(self, job_id: str) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dl4fiji.errors import DL4FijiError, NotFoundError, UnauthorizedError
 from dl4fiji.jobs.job import DataRequest, TrainRequest
-from dl4fiji.service import catalog, submission
+from dl4fiji.service import catalog
 from dl4fiji.service.context import Service
 from dl4fiji.service.credentials import SESSION_SECONDS
 from dl4fiji.service.forms import Form, option_fields
@@ -112,7 +112,7 @@ async def start_training(request: Request, service: Service) -> Response:
     network = given.get("network", "")
     try:
         form = Form.read(given)
-        queued = submission.submit(_train_request(network, form), service.home, service.store)
+        queued = await service.intake.submit(_train_request(network, form))
     except DL4FijiError as error:
         return HTMLResponse(_train_page(network, given, error.problems or [error.message]), error.status)
     service.scheduler.wake()
@@ -168,4 +168,3 @@ def _engines(certificate: Any) -> list[dict[str, Any]]:
     """Return the rows of the table of engines that an export was tried in."""
     engines = certificate.get("engines", certificate) if isinstance(certificate, dict) else {}
     return [{"name": name, **entry} for name, entry in engines.items() if isinstance(entry, dict)]
-

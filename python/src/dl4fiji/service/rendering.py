@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 _FOLDER = Path(__file__).parent
 STATIC = {
@@ -28,6 +29,8 @@ def static_file(name: str) -> bytes:
 
 @cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # at the first page: the service starts sooner without
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,

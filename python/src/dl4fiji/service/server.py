@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -73,6 +74,8 @@ class Server(uvicorn.Server):
             },
         )
         _log.info("listening at %s", context.url)
+        gc.freeze()
+        gc.enable()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let go those who wait for events, then end."""

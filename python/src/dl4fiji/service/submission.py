@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from dl4fiji.errors import ConflictError, DataError, DL4FijiError, InputError
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import DataRequest, ExportRequest, Job, PredictRequest, SelfTestRequest, TrainRequest
-from dl4fiji.jobs.store import JobStore
+from dl4fiji.jobs.store import JobStore, Submission
 
 _NAMED = {
     "source": "The source",
@@ -18,8 +21,59 @@ _NAMED = {
 }
 
 
-def submit(request: Any, home: Home, store: JobStore) -> Job:
-    """Check a request and queue it.
+class Intake:
+    """Queues requests; those that come at the same time share one durable transaction.
+
+    Parameters
+    ----------
+    home, store
+        Where models and jobs are.
+    """
+
+    def __init__(self, home: Home, store: JobStore) -> None:
+        self._home = home
+        self._store = store
+        self._waiting: list[tuple[Submission, asyncio.Future[Job | ConflictError]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def submit(self, request: Any) -> Job:
+        """Check a request and queue it, in the order of the calls.
+
+        Raises
+        ------
+        DL4FijiError
+            With one sentence per problem.
+        """
+        if isinstance(request, SelfTestRequest):
+            submission = Submission(request, f"Self-test of {request.seconds:g} s")
+        else:
+            submission = await run_in_threadpool(prepare, request, self._home, self._store)
+        future: asyncio.Future[Job | ConflictError] = asyncio.get_running_loop().create_future()
+        self._waiting.append((submission, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        submitted = await future
+        if isinstance(submitted, ConflictError):
+            raise submitted
+        return submitted
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                jobs = await run_in_threadpool(self._store.submit_all, [submission for submission, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), job in zip(batch, jobs, strict=True):
+                if not future.done():
+                    future.set_result(job)
+
+
+def prepare(request: Any, home: Home, store: JobStore) -> Submission:
+    """Check a request and say what will be queued.
 
     Raises
     ------
@@ -32,18 +86,15 @@ def submit(request: Any, home: Home, store: JobStore) -> Job:
             raise _summary(problems)
         name = request.name.strip()
         request = request.model_copy(update={"name": name})
-        return store.submit(request, f"Train {network_title} “{name}”", model=name)
-    if isinstance(request, PredictRequest):
-        _require_model(request.model, home)
-        _existing(request.source, "The source")
-        if request.output:
-            _absolute(request.output, "The output folder")
-        return store.submit(request, f"Predict with “{request.model}”: {Path(request.source).name}")
+        return Submission(request, f"Train {network_title} “{name}”", name)
+    _require_model(request.model, home)
     if isinstance(request, ExportRequest):
-        _require_model(request.model, home)
-        return store.submit(request, f"Export “{request.model}”")
-    assert isinstance(request, SelfTestRequest)
-    return store.submit(request, f"Self-test of {request.seconds:g} s")
+        return Submission(request, f"Export “{request.model}”")
+    assert isinstance(request, PredictRequest)
+    _existing(request.source, "The source")
+    if request.output:
+        _absolute(request.output, "The output folder")
+    return Submission(request, f"Predict with “{request.model}”: {Path(request.source).name}")
 
 
 def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
