@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from dl4fiji.data.axes import NAMES
 from dl4fiji.data.dataset import ImagePair
 from dl4fiji.data.image import ImageSource
-from dl4fiji.data.normalization import REPLACE_NAN
+from dl4fiji.data.normalization import REPLACE_NAN, blocks
 from dl4fiji.errors import DataError
 
 _MANY_CHANNELS = 7
 """From so many channels on one suspects slices or frames that were saved as channels."""
 
+
+_MOST_BYTES = 512 << 20
 
 _UNITS = {"um": "µm", "μm": "µm", "micron": "µm", "microns": "µm"}
 """Ways of writing micrometers."""
@@ -167,25 +170,29 @@ def _calibration(image: ImageSource) -> tuple[str, ...]:
     return (unit, *(f"{axis} {size:.3g}" for axis, size in sorted(image.metadata.pixel_size.items())))
 
 
-def contents(pair: ImagePair, read: Callable[[ImageSource], Iterable[np.ndarray]]) -> tuple[list[str], list[str]]:
-    """Read all pixels of a pair and return problems and warnings.
+def contents(pair: ImagePair) -> tuple[list[str], list[str]]:
+    """Read all pixels of a pair, both images at a time and in blocks, and return problems and warnings.
 
-    Parameters
-    ----------
-    pair
-        Images of the same size.
-    read
-        Yields an image in blocks of bounded size.
+    Images beyond 512 MiB are left to the fit of the normalization, which reads them anyway.
     """
-    left, right = labels(pair)
-    problems = _content(pair.source, left, read)
-    if pair.target is None:
-        return problems, []
-    problems += _content(pair.target, right, read)
-    if problems or pair.source.shape != pair.target.shape:
-        return problems, []
-    if not all(np.array_equal(a, b) for a, b in zip(read(pair.source), read(pair.target), strict=True)):
+    if pair.source.nbytes > _MOST_BYTES:
         return [], []
+    left, right = labels(pair)
+    if pair.target is None:
+        return _alone(pair.source, left), []
+    if (pair.source.axes, pair.source.shape) != (pair.target.axes, pair.target.shape):
+        return _alone(pair.source, left) + _alone(pair.target, right), []
+    source, target, identical = _Seen(left), _Seen(right), True
+    try:
+        for first, second in zip(blocks(pair.source, {}), blocks(pair.target, {}), strict=True):
+            source.look(first)
+            target.look(second)
+            identical = identical and np.array_equal(first, second)
+    except DataError as error:
+        return [error.message], []
+    problems = source.problems() + target.problems()
+    if problems or not identical:
+        return problems, []
     text = (
         f"Source and target of {pair.name} are identical, so there is nothing to learn from them: "
         "check that the folders are the right ones."
@@ -193,17 +200,37 @@ def contents(pair: ImagePair, read: Callable[[ImageSource], Iterable[np.ndarray]
     return [], [text]
 
 
-def _content(image: ImageSource, label: str, read: Callable[[ImageSource], Iterable[np.ndarray]]) -> list[str]:
-    """Return what makes an image useless, or that it cannot be read."""
-    low, high = np.inf, -np.inf
+class _Seen:
+    """What the pixels of an image looked like so far."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._low, self._high = math.inf, -math.inf
+        self._broken = ""
+
+    def look(self, block: np.ndarray) -> None:
+        """Take in a block of pixels."""
+        if block.dtype.kind == "f" and not np.isfinite(block).all():
+            what = "NaN (not a number)" if np.isnan(block).any() else "infinite"
+            self._broken = f"{self._label} has pixels that are {what}: {REPLACE_NAN}."
+        self._low, self._high = min(self._low, float(block.min())), max(self._high, float(block.max()))
+
+    def problems(self) -> list[str]:
+        """Return what makes the image useless."""
+        if self._broken:
+            return [self._broken]
+        if self._low == self._high:
+            remedy = "remove it or replace it by an image with content"
+            return [f"{self._label} has the value {self._low:g} everywhere: {remedy}."]
+        return []
+
+
+def _alone(image: ImageSource, label: str) -> list[str]:
+    """Return what is wrong with the pixels of a single image."""
+    seen = _Seen(label)
     try:
-        for block in read(image):
-            if block.dtype.kind == "f" and not np.isfinite(block).all():
-                what = "NaN (not a number)" if np.isnan(block).any() else "infinite"
-                return [f"{label} has pixels that are {what}: {REPLACE_NAN}."]
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        for block in blocks(image, {}):
+            seen.look(block)
     except DataError as error:
         return [error.message]
-    if low == high:
-        return [f"{label} has the value {low:g} everywhere: remove it or replace it by an image with content."]
-    return []
+    return seen.problems()

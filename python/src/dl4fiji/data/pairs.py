@@ -6,19 +6,16 @@ import math
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from dl4fiji.data import findings
 from dl4fiji.data.axes import check_axes
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
 from dl4fiji.data.image import ImageSource, list_images, open_image
-from dl4fiji.data.normalization import blocks
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 
@@ -255,14 +252,10 @@ def _open_role(
     found.problems += findings.gather(b for a, b in zip(wrong, small, strict=True) if b[1] and not a[1])
     if full and not found.problems:
         with ThreadPoolExecutor(2) as pool:
-            for problems, warnings in pool.map(lambda pair: findings.contents(pair, _read_blocks), pairs):
+            for problems, warnings in pool.map(findings.contents, pairs):
                 found.problems += problems
                 found.warnings += warnings
     return pairs
-
-
-def _read_blocks(image: ImageSource) -> Iterator[np.ndarray]:
-    return blocks(image, {})
 
 
 def _open_all(

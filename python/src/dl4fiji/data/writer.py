@@ -182,6 +182,7 @@ class ImageWriter:
                 photometric="rgb" if self.rgb else "palette" if "colormap" in options else "minisblack",
                 metadata=_imagej_entries(self.metadata, sizes, self.rgb),
                 truncate=long,
+                software=False,  # ImageJ would add it to the image's info
                 **options,
             )
         with partial.open("r+b") as stream:
