@@ -64,7 +64,7 @@ class Commands {
         if (Gui.available()) {
             IJ.showStatus(sentence)
             try {
-                IJ.error(title, sentence)
+                IJ.error(title, Gui.wrap(sentence))
             } catch (RuntimeException error) {
                 if (error.message != ij.Macro.MACRO_CANCELED) throw error
             }

@@ -96,11 +96,23 @@ class Form {
             String tip = "<html><div style='width:260px'>${escape(field.help)}</div></html>"
             [label, component].each { it.toolTipText = tip }
             label.labelFor = component
-            panel.add(label, cell(0, row, GridBagConstraints.EAST, 0, 0))
-            panel.add(component, cell(1, row, GridBagConstraints.WEST, 1,
-                field.kind in ['integer', 'number'] ? GridBagConstraints.NONE : GridBagConstraints.HORIZONTAL))
-            panel.add(new JLabel(field.unit), cell(2, row, GridBagConstraints.WEST, 0, 0))
+            panel.add(label, cell(0, row, GridBagConstraints.EAST, 0, GridBagConstraints.NONE))
+            panel.add(withUnit(component, field.unit), cell(1, row, GridBagConstraints.WEST, 1,
+                isShort(field) ? GridBagConstraints.NONE : GridBagConstraints.HORIZONTAL))
         }
+        return panel
+    }
+
+    /** Numbers, sizes and choices need no wide fields. */
+    private static boolean isShort(Field field) {
+        field.kind in ['integer', 'number', 'choice'] || (field.kind == 'text' && field.unit)
+    }
+
+    private static JComponent withUnit(JComponent component, String unit) {
+        if (!unit) return component
+        JPanel panel = new JPanel(new BorderLayout(6, 0))
+        panel.add(component, BorderLayout.CENTER)
+        panel.add(new JLabel(unit), BorderLayout.EAST)
         return panel
     }
 
@@ -123,7 +135,7 @@ class Form {
             case ['image', 'folder', 'file']:
                 return withBrowse(field, combo(field, proposals[field.name] ?: [], value, true))
             default:
-                JTextField text = new JTextField(value, field.kind in ['integer', 'number'] ? 8 : 24)
+                JTextField text = new JTextField(value, isShort(field) ? 8 : 24)
                 watch(text)
                 readers[field.name] = { text.text }
                 return text
@@ -212,7 +224,7 @@ class Form {
     private void fit() {
         dialog.pack()
         Dimension screen = java.awt.Toolkit.defaultToolkit.screenSize
-        dialog.setSize(Math.min(dialog.width + 16, screen.width - 40), Math.min(dialog.height, screen.height - 80))
+        dialog.setSize((int) Math.min(dialog.width + 16, screen.width - 40), (int) Math.min(dialog.height, screen.height - 80))
     }
 
     private Map<String, String> read() { fields.collectEntries { [it.name, readers[it.name]()] } }
@@ -255,6 +267,8 @@ class Form {
             return check(values)
         } catch (Fault fault) {
             return [ok: false, text: (fault.problems ?: [fault.message]).join('\n')]
+        } catch (Exception error) {
+            return [ok: false, text: "This cannot be checked (${error.class.simpleName}: ${error.message})." as String]
         }
     }
 

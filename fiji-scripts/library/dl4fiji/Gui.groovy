@@ -18,6 +18,11 @@ class Gui {
         else println(line)
     }
 
+    /** Break a sentence into lines that fit a dialog. */
+    static String wrap(String text, int width = 90) {
+        text.replaceAll("(.{1,$width})(\\s+|\$)", '$1\n').trim()
+    }
+
     /** Do {@code work} on the thread of events and wait for it. */
     static <T> T onEvents(Closure<T> work) {
         if (javax.swing.SwingUtilities.isEventDispatchThread()) return work()

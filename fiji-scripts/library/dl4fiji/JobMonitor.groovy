@@ -67,7 +67,7 @@ class JobMonitor {
         if (job.total) IJ.showProgress(Math.min(0.999d, (job.done as double) / (job.total as double)))
     }
 
-    /** Say in one line how far a job is, e.g. "Training: epoch 3 of 100, loss 0.021, validation 0.025, 4 min left". */
+    /** Say in one line how far a job is, e.g. "Epoch 3 of 100, loss 0.021, validation 0.025, 4 min left". */
     static String line(Map job) {
         if (job.state == 'QUEUED') return "$job.title waits for its turn"
         List<String> parts = []
@@ -76,7 +76,9 @@ class JobMonitor {
         if (job.loss != null) parts << "loss ${figures(job.loss)}"
         if (job.val_loss != null) parts << "validation ${figures(job.val_loss)}"
         if (job.seconds_left != null) parts << "${duration(job.seconds_left as double)} left"
-        return (job.phase ?: job.title) + (parts ? ": ${parts.join(', ')}" : '')
+        String line = parts.join(', ')
+        if (job.epochs) return line.capitalize()  // the status bar has little room
+        return (job.phase ?: job.title) + (line ? ": $line" : '')
     }
 
     static String duration(double seconds) {
@@ -85,7 +87,7 @@ class JobMonitor {
         return String.format(Locale.US, '%.1f h', seconds / 3600)
     }
 
-    static String figures(Object number) { String.format(Locale.US, '%.4g', number as double) }
+    static String figures(Object number) { String.format(Locale.US, '%.3g', number as double) }
 
     private static Map finish(Map job) {
         IJ.showProgress(1.0d)

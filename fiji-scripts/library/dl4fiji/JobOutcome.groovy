@@ -17,7 +17,6 @@ class JobOutcome {
      */
     Map<String, Object> tell(boolean window = true) {
         Map result = (Map) job.result ?: [:]
-        ((List<String>) job.warnings ?: []).each { Gui.log("Warning: $it") }
         if (job.state in ['FAILED', 'CRASHED']) throw new Fault(sentence())
         if (job.state == 'CANCELED') Gui.log("$job.title was canceled" + (result.model ? '; the best weights so far are kept.' : '.'))
         if (job.state == 'COMPLETE') {

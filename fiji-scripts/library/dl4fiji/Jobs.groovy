@@ -8,6 +8,7 @@ class Jobs {
     Map<String, Object> monitor(Object module) {
         Map job = choose(module, 'Monitor Job', 'Shows a job in the status bar and as a plot. Esc cancels the job.', 'Monitor') { true }
         if (job.state in ['QUEUED', 'RUNNING']) return new JobOutcome(client, new JobMonitor(client, job).await()).tell()
+        ((List<String>) job.warnings ?: []).each { Gui.log("Warning: $it") }
         List<Map> epochs = ((List<Map>) client.get("/jobs/$job.id/events?wait=0&after=0")).findAll { it.type == 'epoch' }*.data
         new LossPlot("Loss of $job.title").add(epochs)
         return new JobOutcome(client, job).tell()
@@ -15,7 +16,7 @@ class Jobs {
 
     /** Ask a job to stop. */
     Map<String, Object> cancel(Object module) {
-        Map job = choose(module, 'Cancel Job', 'Stops a job at the end of its batch; the best weights so far are kept.', 'Cancel the job') {
+        Map job = choose(module, 'Cancel Job', 'Stops a job at the end of its batch; the best weights so far are kept.', 'Stop') {
             it.state in ['QUEUED', 'RUNNING']
         }
         job = (Map) client.post("/jobs/$job.id/cancel")
@@ -36,7 +37,7 @@ class Jobs {
     private Map choose(Object module, String title, String introduction, String okLabel, Closure<Boolean> fits) {
         List<Map> jobs = ((List<Map>) client.get('/jobs?limit=200')).findAll(fits)
         Inputs inputs = Inputs.of(module, title) { fields ->
-            if (!jobs) throw new Fault("There is no job for $title.")
+            if (!jobs) throw new Fault("There is no job to ${okLabel.toLowerCase()}.")
             List<String> names = jobs.collect { name(it) }
             Form form = new Form(title, introduction, fields, [job: names[0]], { Map values ->
                 [ok: true, text: JobMonitor.line(find(jobs, values.job) ?: jobs[0])]
@@ -49,7 +50,7 @@ class Jobs {
         Map job = wanted ? find(jobs, wanted) : jobs ? jobs[0] : null
         if (job) return job
         if (wanted) return (Map) client.get("/jobs/${Client.segment(wanted)}")
-        throw new Fault("There is no job for $title.")
+        throw new Fault("There is no job to ${okLabel.toLowerCase()}.")
     }
 
     private static Map find(List<Map> jobs, String wanted) { jobs.find { it.id == wanted || name(it) == wanted } }

@@ -69,7 +69,7 @@ class OpenImages {
     private static void write(ImagePlus image, File file) {
         FileSaver saver = new FileSaver(image)
         FileInfo info = image.fileInfo
-        ImageStack stack = image.stack
+        ImageStack stack = image.getStack()
         if (image.stackSize > 1 && stack.virtual) info.virtualStack = (VirtualStack) stack
         info.info = image.infoProperty
         info.description = saver.descriptionString
@@ -87,7 +87,7 @@ class OpenImages {
     private static ImagePlus calibrated(ImagePlus image) {
         ImageStack values = new CalibratedStack(image)
         ImageStack stack = image.stackSize > 1 ? values : new ImageStack(image.width, image.height).with {
-            addSlice(image.stack.getSliceLabel(1), values.getProcessor(1))
+            addSlice(image.getStack().getSliceLabel(1), values.getProcessor(1))
             it
         }
         ImagePlus result = new ImagePlus(image.title, stack)
@@ -119,7 +119,7 @@ class OpenImages {
         }
 
         ImageProcessor getProcessor(int n) {
-            ImageProcessor plane = image.stack.getProcessor(n)
+            ImageProcessor plane = image.getStack().getProcessor(n)
             plane.calibrationTable = image.calibration.CTable
             return plane.convertToFloat()
         }
@@ -128,7 +128,7 @@ class OpenImages {
 
         int size() { image.stackSize }
 
-        String getSliceLabel(int n) { image.stack.getSliceLabel(n) }
+        String getSliceLabel(int n) { image.getStack().getSliceLabel(n) }
 
         int getBitDepth() { 32 }
     }
