@@ -195,9 +195,9 @@ def test_a_thousand_headers_take_seconds(folders, make_picture):
     for number in range(500):
         write_image(folders.source / f"{number}.tif", image, "YX")
         (folders.target / f"{number}.png").write_bytes(imagecodecs.png_encode(image))
-    start = time.monotonic()
+    start = time.process_time()
     report = check_data(folders.request(), "YXC", SMALL)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert report.summary == "500 pairs 32×32, 450 for training, 50 for validation"
     late = check_data(folders.request(), "YXC", SMALL, time_limit=0.05)
     assert late.problems == ()
