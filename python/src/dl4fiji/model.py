@@ -76,7 +76,10 @@ class ModelFolder:
 
     @property
     def samples_file(self) -> Path:
-        """A validation crop as ``input``, ``truth`` (raw units, network axes, no batch axis) in an npz."""
+        """A validation crop as ``input`` and, where there is one, ``truth`` in an npz.
+
+        Raw units, network axes, no batch axis.
+        """
         return self.path / "samples.npz"
 
     @property

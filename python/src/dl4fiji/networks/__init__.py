@@ -5,8 +5,9 @@ from __future__ import annotations
 from dl4fiji.errors import NotFoundError
 from dl4fiji.network import Network
 from dl4fiji.networks.care import Care2D, Care3D
+from dl4fiji.networks.noise2void import Noise2Void2D, Noise2Void3D
 
-NETWORKS: tuple[Network, ...] = (Care2D(), Care3D())
+NETWORKS: tuple[Network, ...] = (Care2D(), Care3D(), Noise2Void2D(), Noise2Void3D())
 """All networks, in the order of menus."""
 
 

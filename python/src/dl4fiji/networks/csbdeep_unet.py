@@ -1,7 +1,7 @@
 """What is known of csbdeep's U-Net (`csbdeep.internals.blocks.unet_block`) without building it.
 
-CARE and Noise2Void share it: two convolutions per level on the way down and up, two at the bottom, pooling and
-upsampling by 2 along every spatial axis.
+CARE and Noise2Void (`n2v.nets.unet_blocks.unet_block`) share it: two convolutions per level on the way down and up,
+two at the bottom, pooling and upsampling by 2 along every spatial axis.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def footprint(
     *,
     heads: int = 1,
     batch_normalization: bool = False,
+    narrow_way_up: bool = False,
 ) -> Footprint:
     """Return parameters and activations, summed layer by layer.
 
@@ -70,6 +71,8 @@ def footprint(
     batch_normalization
         Each convolution of the U-Net is followed by a normalization and an activation of its own, whose outputs
         are kept, too; the normalization has 4 numbers per filter.
+    narrow_way_up
+        The first convolution of each level on the way up has ``first_filters`` filters, as in n2v's variant.
     """
     kernel = kernel_size**dimensions
     parameters, activations, largest = 0, 0.0, 0.0
@@ -93,7 +96,7 @@ def footprint(
     for level in reversed(range(depth)):
         joined = filters + first_filters * 2**level
         activations += (filters + joined) / 2 ** (dimensions * level)  # upsampling, concatenation
-        filters = convolution(joined, first_filters * 2**level, level)
+        filters = convolution(joined, first_filters * (1 if narrow_way_up else 2**level), level)
         filters = convolution(filters, first_filters * 2 ** max(0, level - 1), level)
     for _ in range(heads):
         convolution(filters, channels_out, 0, size=1)

@@ -14,6 +14,7 @@ from dl4fiji.data.normalization import Normalization, fit
 from dl4fiji.errors import DataError
 from dl4fiji.progress import Progress, stop_if_canceled
 from dl4fiji.quality_control.metrics import METRICS, compare_channels, mean
+from dl4fiji.training.history import Row
 
 LARGEST_REGION = {"YX": (4096, 4096), "ZYX": (64, 512, 512)}
 """Pixels of an image that are judged at most, about its center."""
@@ -58,8 +59,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Images whose truth is constant are left out, with a warning. ``input`` is missing where input and truth
-        have different channels.
+        Images without truth are left out; those whose truth is constant too, with a warning. ``input`` is missing
+        where input and truth have different channels.
     """
     images: list[dict[str, Any]] = []
     warnings: list[str] = []
@@ -67,6 +68,8 @@ def evaluate(
         stop_if_canceled(progress)
         extents = _center(sample, dataset.spatial_axes)
         source, truth = read_sample(sample, dataset.network_axes, extents)
+        if truth is None:
+            continue
         scale = fit(normalization, sample.source)
         prediction = predict(scale.apply(source))[..., :channels_out]
         try:
@@ -80,18 +83,32 @@ def evaluate(
     return Evaluation(_summary(images), warnings)
 
 
-def read_sample(sample: Sample, network_axes: str, extents: dict[str, slice]) -> tuple[np.ndarray, np.ndarray]:
+def without_truth(best: Row) -> dict[str, Any]:
+    """Return what the training itself measured on the validation patches, where no image has a truth.
+
+    Parameters
+    ----------
+    best
+        The row of the history whose weights are judged; its metrics are those that the network was compiled with.
+    """
+    metrics = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
+    return {name: {"prediction": value} for name, value in metrics.items() if name != "loss"}
+
+
+def read_sample(
+    sample: Sample, network_axes: str, extents: dict[str, slice]
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return source and target of a part of a sample in the network's axes, raw values of the file's type."""
     source = move_axes(sample.source.region(**extents), sample.source.axes, network_axes)
     if sample.target is None:
-        return source, source
+        return source, None
     return source, move_axes(sample.target.region(**extents), sample.target.axes, network_axes)
 
 
-def choose_sample(dataset: Dataset, divisor: dict[str, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return input and truth of a part of a validation image that shows much, raw values, network axes.
+def choose_sample(dataset: Dataset, divisor: dict[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Return ``input`` and ``truth``, where there is one, of a part of a validation image that shows much.
 
-    Its sides are multiples of the network's divisor and at most 256×256 or 16×128×128 pixels.
+    Raw values, network axes. Its sides are multiples of the network's divisor and at most 256×256 or 16×128×128 pixels.
     """
     axes, rng = dataset.spatial_axes, np.random.default_rng([seed, 2])
     sample = dataset.validation[0]
@@ -101,16 +118,16 @@ def choose_sample(dataset: Dataset, divisor: dict[str, int], seed: int) -> tuple
     for axis in axes:
         available = extents[axis].stop - extents[axis].start
         sizes[axis] = min(limits[axis], available) // divisor[axis] * divisor[axis]
-    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    best: tuple[float, dict[str, np.ndarray]] | None = None
     for _ in range(_CANDIDATES):
         starts = {axis: int(rng.integers(extents[axis].start, extents[axis].stop - sizes[axis] + 1)) for axis in axes}
         part = {axis: slice(starts[axis], starts[axis] + sizes[axis]) for axis in axes}
         source, truth = read_sample(sample, dataset.network_axes, part)
-        contrast = float(np.std(truth))
+        contrast = float(np.std(source if truth is None else truth))
         if best is None or contrast > best[0]:
-            best = (contrast, source, truth)
+            best = (contrast, {"input": source} if truth is None else {"input": source, "truth": truth})
     assert best is not None
-    return best[1], best[2]
+    return best[1]
 
 
 def tiled(

@@ -27,7 +27,7 @@ from dl4fiji.networks.weights import assign_weights, read_weights
 from dl4fiji.training import advice
 from dl4fiji.training.checkpoint import Checkpoints
 from dl4fiji.training.device import Device
-from dl4fiji.training.evaluation import choose_sample, evaluate, tiled
+from dl4fiji.training.evaluation import choose_sample, evaluate, tiled, without_truth
 from dl4fiji.training.history import History, Row, best_row
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import Forecast
@@ -100,15 +100,15 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         trained.model.save_weights(str(folder.weights("last")), save_format="h5")
         shutil.copyfile(best_file, folder.weights("best"))
         assign_weights(trained.model, read_weights(best_file), str(best_file))
-        quality = {} if trained.canceled else _judge(trained, progress)
+        quality = {} if trained.canceled else _judge(trained, best, progress)
         _give_advice(trained, quality, progress)
         progress.phase("Saving the model")
         shutil.copyfile(history.path, folder.history_file)
         write_json(folder.request_file, dict(asked.raw))
         divisor = asked.network.divisor(asked.options)
-        source, truth = choose_sample(trained.dataset, divisor, asked.options.seed)
+        sample = choose_sample(trained.dataset, divisor, asked.options.seed)
         with atomic_path(folder.samples_file) as partial:
-            np.savez_compressed(partial, input=source, truth=truth)
+            np.savez_compressed(partial, **sample)
         info = _info(trained, best, quality, progress.warnings)
         folder.write(info)
     if not trained.canceled:
@@ -154,8 +154,10 @@ def _taken(folder: ModelFolder) -> ConflictError:
     )
 
 
-def _judge(trained: Trained, progress: RecordingProgress) -> dict[str, Any]:
+def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> dict[str, Any]:
     """Return the figures of the best weights on the validation images."""
+    if all(sample.target is None for sample in trained.dataset.validation):
+        return without_truth(best)
     progress.phase("Judging the network on the validation images")
     asked = trained.asked
     divisor, halo = asked.network.divisor(asked.options), asked.network.halo(asked.options)
