@@ -13,6 +13,8 @@ from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.networks import get
 from dl4fiji.options import check_options
 
+PATCHES = {2: {"patches_per_image": 50}, 3: {"patches_per_image": 200}}
+
 
 @pytest.mark.parametrize("name", ["care-2d", "care-3d"])
 @pytest.mark.parametrize("probabilistic", [False, True])
@@ -36,8 +38,8 @@ def test_is_the_network_that_csbdeep_builds(name: str, probabilistic: bool) -> N
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("care-2d", {"patch_size": (128, 128), "batch_size": 16, "depth": 3, "kernel_size": 5, "patches_per_image": 50}),
-        ("care-3d", {"patch_size": (16, 64, 64), "batch_size": 4, "depth": 2, "kernel_size": 3, "patches_per_image": 200}),
+        ("care-2d", {"patch_size": (128, 128), "batch_size": 16, "depth": 3, "kernel_size": 5} | PATCHES[2]),
+        ("care-3d", {"patch_size": (16, 64, 64), "batch_size": 4, "depth": 2, "kernel_size": 3} | PATCHES[3]),
     ],
 )
 def test_defaults(name: str, expected: dict[str, Any]) -> None:

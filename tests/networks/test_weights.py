@@ -59,7 +59,7 @@ def test_links_are_not_followed(tmp_path: Path, link: Any) -> None:
     _model().save_weights(tmp_path / "linked.h5")
     with h5py.File(tmp_path / "linked.h5", "a") as file:
         file["trap"] = link
-    with pytest.raises(InputError, match="'trap'.*for safety"):
+    with pytest.raises(InputError, match=r"'trap'.*for safety"):
         read_weights(tmp_path / "linked.h5")
 
 
@@ -67,7 +67,7 @@ def test_data_in_other_files_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(4096))
     with h5py.File(tmp_path / "outside.h5", "w") as file:
         file.create_dataset("d", (16,), "f4", external=[(str(tmp_path / "secret"), 0, 64)])
-    with pytest.raises(InputError, match="another file.*for safety"):
+    with pytest.raises(InputError, match=r"another file.*for safety"):
         read_weights(tmp_path / "outside.h5")
 
 

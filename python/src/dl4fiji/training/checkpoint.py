@@ -69,14 +69,11 @@ class Checkpoints:
 
     def save(self, trainee: Any, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove those no longer needed."""
-        from dl4fiji.keras_setup import import_tensorflow
-
-        tf = import_tensorflow()
         folder = self._folder(checkpoint.epoch)
         if folder.exists():  # damaged, since training resumed before it
             shutil.rmtree(folder)
         with atomic_folder(folder) as partial:
-            tf.train.Checkpoint(trainee=trainee).write(str(partial / _STATE))
+            _tracked(trainee).write(str(partial / _STATE))
             state = {
                 "epoch": checkpoint.epoch,
                 "best_epoch": checkpoint.best_epoch,
@@ -149,9 +146,8 @@ class Checkpoints:
         tf = import_tensorflow()
         checkpoint = self._read(epoch)
         try:
-            status = tf.train.Checkpoint(trainee=trainee).read(str(self._folder(epoch) / _STATE))
-            status.assert_existing_objects_matched()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            _tracked(trainee).read(str(self._folder(epoch) / _STATE)).assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError, LookupError, RuntimeError) as error:
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
             raise _UnusableError(f"epoch {epoch}: {first_line}") from error
         return checkpoint
@@ -182,6 +178,20 @@ class Checkpoints:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+
+def _tracked(trainee: Any) -> Any:
+    """Return TensorFlow's view of all variables: weights, optimisers, and the states of random layers.
+
+    Keras leaves the last out of a model's checkpoint, so they are named one by one.
+    """
+    from dl4fiji.keras_setup import import_tensorflow
+
+    tf = import_tensorflow()
+    makers = [getattr(part, "_random_generator", None) for part in trainee.submodules]
+    found = [getattr(maker, "_generator", None) for maker in makers]
+    generators = [generator for generator in found if generator is not None]
+    return tf.train.Checkpoint(trainee=trainee, random=generators)
 
 
 class _UnusableError(Exception):

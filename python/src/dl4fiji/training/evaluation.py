@@ -12,7 +12,8 @@ from dl4fiji.data.axes import move_axes
 from dl4fiji.data.dataset import Dataset, Sample
 from dl4fiji.data.normalization import Normalization, fit
 from dl4fiji.errors import DataError
-from dl4fiji.progress import Progress, stop_if_canceled
+from dl4fiji.prediction.tiling import Window, choose_core, plan, predict_tiles
+from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
 from dl4fiji.quality_control.metrics import METRICS, compare_channels, mean
 from dl4fiji.training.history import Row
 
@@ -23,7 +24,8 @@ SAMPLE_SIZE = {"YX": (256, 256), "ZYX": (16, 128, 128)}
 """Pixels of the sample at most."""
 
 _CANDIDATES = 16
-_TILE = {2: (512, 512), 3: (32, 128, 128)}
+_TILE_PIXELS = 2**19
+"""Pixels that the network sees at a time: no more memory than the training took."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Takes a normalized image (network axes, no batch axis) of any size, gives the network's output for it."""
@@ -138,7 +140,7 @@ def tiled(
     Parameters
     ----------
     run
-        Takes and gives a batch of one.
+        Takes and gives one normalized image, sizes multiples of the divisor.
     image
         Normalized, spatial axes and channels last.
     divisor, halo
@@ -148,30 +150,19 @@ def tiled(
     Returns
     -------
     ndarray
-        As large as ``image``. The image is mirrored at its end up to the next multiple of the divisor; tiles
-        overlap by the halo, so that they leave no seam.
+        As large as ``image``.
     """
     shape = image.shape[:-1]
-    padding = [(0, -size % step) for size, step in zip(shape, divisor, strict=True)]
-    padded = np.pad(image, [*padding, (0, 0)], mode="symmetric")
-    cores = [-(-tile // step) * step for tile, step in zip(_TILE[len(shape)], divisor, strict=True)]
-    result: np.ndarray | None = None
-    for corner in np.ndindex(*(-(-size // core) for size, core in zip(padded.shape, cores, strict=False))):
-        starts = [index * core for index, core in zip(corner, cores, strict=True)]
-        stops = [min(start + core, size) for start, core, size in zip(starts, cores, padded.shape, strict=False)]
-        reads = [
-            slice(max(0, start - margin), min(size, stop + margin))
-            for start, stop, margin, size in zip(starts, stops, halo, padded.shape, strict=False)
-        ]
-        output = np.asarray(run(padded[tuple(reads)][np.newaxis]))[0]
-        if result is None:
-            result = np.empty((*padded.shape[:-1], output.shape[-1]), np.float32)
-        inner = [
-            slice(start - read.start, stop - read.start) for start, stop, read in zip(starts, stops, reads, strict=True)
-        ]
-        result[tuple(slice(start, stop) for start, stop in zip(starts, stops, strict=True))] = output[tuple(inner)]
-    assert result is not None
-    return result[tuple(slice(0, size) for size in shape)]
+    result: list[np.ndarray] = []
+
+    def write(window: Window, pixels: np.ndarray) -> None:
+        if not result:
+            result.append(np.empty((*shape, pixels.shape[-1]), np.float32))
+        result[0][window] = pixels
+
+    core = choose_core(shape, divisor, halo, _TILE_PIXELS)
+    predict_tiles(run, lambda window: image[window], write, shape, plan(shape, core, divisor, halo), SilentProgress())
+    return result[0]
 
 
 def _center(sample: Sample, axes: str) -> dict[str, slice]:

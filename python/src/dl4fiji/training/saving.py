@@ -161,7 +161,9 @@ def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> dict[str
     progress.phase("Judging the network on the validation images")
     asked = trained.asked
     divisor, halo = asked.network.divisor(asked.options), asked.network.halo(asked.options)
-    run = trained.model.predict_on_batch
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return trained.model.predict_on_batch(image[np.newaxis])[0]
 
     def predict(image: np.ndarray) -> np.ndarray:
         return tiled(run, image, tuple(divisor.values()), tuple(halo.values()))
