@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dl4fiji.errors import ConflictError, InputError
+from dl4fiji.errors import Canceled, InputError
 from dl4fiji.files import read_json
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import ExportRequest, PredictRequest, SelfTestRequest, TrainRequest
@@ -50,10 +50,14 @@ def run(request: Any, home: Home, folder: Path, progress: WorkerProgress) -> dic
 
 
 def made_by(model: ModelFolder, request: TrainRequest) -> bool:
-    """Tell whether ``model`` is what ``request`` made before, e.g. in an attempt that ended during the export."""
+    """Tell whether ``model`` is what ``request`` made before, e.g. in an attempt that ended during the export.
+
+    What a canceled training left is not: training goes on from its checkpoints and replaces it.
+    """
     if not model.exists() or not model.request_file.is_file():
         return False
-    return read_json(model.request_file) == request.model_dump(mode="json")
+    same = read_json(model.request_file) == request.model_dump(mode="json")
+    return same and not model.read().training.get("canceled")
 
 
 def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerProgress) -> dict[str, Any]:
@@ -63,12 +67,12 @@ def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerP
     """
     model = ModelFolder(home.model(request.name))
     if not made_by(model, request):
-        if model.path.exists():
-            raise ConflictError(f"There is a model named {request.name!r} already: choose another name.")
         _train(request, folder, model, progress)
     info = model.read()
     result: dict[str, Any] = {"model": info.name, "folder": str(model.path), "quality": info.quality}
     progress.result(**result)
+    if info.training.get("canceled"):
+        raise Canceled
     if request.export:
         stop_if_canceled(progress)
         result |= _export(model, "best", progress)

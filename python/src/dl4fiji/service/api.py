@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from dl4fiji import __version__
 from dl4fiji.jobs.files import JobFiles
 from dl4fiji.jobs.job import Job, JobState, Request, TrainRequest
-from dl4fiji.service import catalog, installation, submission
+from dl4fiji.service import catalog, submission
 from dl4fiji.service.context import Context, Service
 from dl4fiji.service.credentials import CODE_SECONDS
 from dl4fiji.service.events import read_events, stream_events
@@ -175,7 +175,7 @@ def model(name: str, service: Service) -> dict[str, Any]:
 @router.post("/models/{name}/install", summary="Put a model where DeepImageJ finds it", tags=["models"])
 def install(name: str, request: InstallRequest, service: Service) -> Folder:
     """Copy the model's package into the models of a Fiji."""
-    return Folder(folder=str(installation.install(service.home, name, request.fiji)))
+    return Folder(folder=str(catalog.install_model(service.home, name, request.fiji)))
 
 
 @router.post("/inbox", summary="Make a folder for images that are handed over", status_code=201, tags=["jobs"])

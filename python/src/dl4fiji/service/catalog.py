@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from dl4fiji.errors import DL4FijiError, InputError
@@ -66,6 +67,28 @@ def show_model(home: Home, name: str) -> dict[str, Any]:
         shown[key] = str(there) if path.is_file() else ""
     shown["certificate"] = _certificate(folder)
     return shown
+
+
+def install_model(home: Home, name: str, fiji: str) -> Path:
+    """Copy a model's package to where DeepImageJ in the Fiji at the folder ``fiji`` finds it; return the copy.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model, package or folder.
+    InputError
+        If ``fiji`` is not the absolute path of a Fiji.
+    ConflictError
+        If another model has that place.
+    """
+    from dl4fiji.export import install_in_fiji
+    from dl4fiji.model import ModelFolder
+
+    if not Path(fiji).is_absolute() or "\0" in fiji:
+        raise InputError(f"{fiji!r} must be the absolute path of Fiji's folder, such as /opt/Fiji.app.")
+    folder = ModelFolder(home.model(name))
+    folder.read()
+    return install_in_fiji(folder, Path(fiji))
 
 
 def _certificate(folder: Any) -> dict[str, Any]:

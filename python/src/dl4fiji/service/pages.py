@@ -94,7 +94,7 @@ def model(name: str, service: Service) -> str:
     shown = catalog.show_model(service.home, name)
     return render(
         "model.html", page="models", model=shown, quality=_quality(shown.get("quality")),
-        engines=_engines(shown.get("certificate")),
+        engines=_engines(shown.get("certificate")), training=_training(shown.get("training", {})),
     )  # fmt: skip
 
 
@@ -143,25 +143,44 @@ def _train_page(name: str, given: dict[str, str], problems: list[str] | None = N
 
 
 _METRICS = {
-    "psnr": ("PSNR", "dB, more is better"),
-    "ssim": ("SSIM", "up to 1"),
-    "nrmse": ("NRMSE", "less is better"),
-    "pearson": ("Pearson r", "up to 1"),
+    "psnr": ("PSNR", "dB, more is better", 2),
+    "ssim": ("SSIM", "up to 1", 3),
+    "nrmse": ("NRMSE", "less is better", 4),
+    "pearson": ("Pearson r", "up to 1", 3),
 }
+"""Title, hint and decimals of the metrics."""
 
 
-def _quality(quality: Any) -> list[dict[str, Any]]:
+def _quality(quality: Any) -> list[dict[str, str]]:
     """Return the rows of the table of quality: metric, input, prediction."""
     if not isinstance(quality, dict):
         return []
     rows = []
     for name, values in quality.items():
-        if isinstance(values, dict) and ("prediction" in values or "input" in values):
-            title, hint = _METRICS.get(name, (name, ""))
+        if isinstance(values, dict) and isinstance(values.get("prediction"), int | float):
+            title, hint, decimals = _METRICS.get(name, (name, "", 4))
+            given = values.get("input")
             rows.append(
-                {"title": title, "hint": hint, "input": values.get("input"), "prediction": values.get("prediction")}
+                {
+                    "title": title,
+                    "hint": hint,
+                    "input": f"{given:.{decimals}f}" if isinstance(given, int | float) else "",
+                    "prediction": f"{values['prediction']:.{decimals}f}",
+                }
             )
     return rows
+
+
+_NOT_SHOWN = {"memory_forecast", "device_kind"}
+
+
+def _training(training: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a training's summary is worth a place on the page."""
+    return {
+        name.replace("_", " ").capitalize(): value
+        for name, value in training.items()
+        if name not in _NOT_SHOWN and not isinstance(value, dict | list) and value not in (None, "", False)
+    }
 
 
 def _engines(certificate: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +18,16 @@ from dl4fiji.errors import (
     NotFoundError,
     UnauthorizedError,
 )
-from dl4fiji.service.rendering import render
+from dl4fiji.service.rendering import markup, render
+
+# The style sheet is for those who are signed in; these pages carry their own, allowed by its hash.
+_STYLE = (
+    "body{margin:0;font:16px/1.5 system-ui,'DejaVu Sans',sans-serif}main{max-width:38rem;margin:12vh auto;padding:0 1.5rem}"
+    "strong{color:#0d9488}h1{font-size:1.5rem;margin:.5rem 0 1rem}code{font-family:ui-monospace,'DejaVu Sans Mono',"
+    "monospace;font-size:.9em;background:#8883;padding:.1em .35em;border-radius:4px}a{color:#0d9488}"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_PAGE_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
 
 _BY_STATUS: dict[int, type[DL4FijiError]] = {
     400: InputError,
@@ -47,7 +58,9 @@ def respond(error: DL4FijiError, headers: Mapping[str, str], *, page: bool) -> R
     if error.status == 401:
         given["WWW-Authenticate"] = "Bearer"
     if page:
-        html = render("error.html", title="Not possible" if error.status != 401 else "Please sign in", error=error)
+        given["Content-Security-Policy"] = _PAGE_POLICY
+        title = "Not possible" if error.status != 401 else "Not signed in"
+        html = render("error.html", title=title, error=error, style=markup(_STYLE))
         return Response(html, error.status, given, "text/html; charset=utf-8")
     body = json.dumps(error.problem(), ensure_ascii=False).encode("utf-8")
     return Response(body, error.status, given, "application/problem+json")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import jinja2
+    import markupsafe
 
 _FOLDER = Path(__file__).parent
 STATIC = {
@@ -38,7 +39,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(when=when, duration=duration, figure=figure, pretty=pretty)
+    environment.filters.update(when=when, duration=duration, figure=figure, pretty=pretty, code=code)
     return environment
 
 
@@ -65,10 +66,29 @@ def duration(seconds: float | None) -> str:
 
 
 def figure(value: Any) -> str:
-    """Write a number with four significant digits; other things as they are."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "" if value is None else str(value)
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    """Write a number with four significant digits, yes or no for a truth; other things as they are."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def markup(text: str) -> markupsafe.Markup:
+    """Mark a text of our own as HTML that needs no escaping; never for what comes from outside."""
+    import markupsafe
+
+    return markupsafe.Markup(text)
+
+
+def code(sentence: str) -> markupsafe.Markup:
+    """Show what stands in backticks as code; everything is escaped."""
+    import markupsafe
+
+    parts = [markupsafe.escape(part) for part in sentence.split("`")]
+    return markupsafe.Markup("").join(
+        markupsafe.Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)
+    )
 
 
 def pretty(value: Any) -> str:

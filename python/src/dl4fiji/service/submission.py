@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psutil
 from starlette.concurrency import run_in_threadpool
 
 from dl4fiji.errors import ConflictError, DataError, DL4FijiError, InputError
@@ -114,7 +115,7 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
         options = None  # its problems are among the errors already
     if options is not None and not any(isinstance(error, DataError) for error in errors):
         try:
-            report |= _look_at_data(request, network, options)
+            report |= _look_at_data(request, network, options, home)
         except DL4FijiError as error:
             errors.append(error)
     sentences = [sentence for error in errors for sentence in (error.problems or [error.message])]
@@ -122,11 +123,30 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
     return report
 
 
-def _look_at_data(request: TrainRequest, network: Any, options: Any) -> dict[str, Any]:
+def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home) -> dict[str, Any]:
+    """Return what the images' headers tell, and the memory and time that the training will take."""
     from dl4fiji.data.pairs import check_data
+    from dl4fiji.training.device import cpu_title, nvidia_gpus
+    from dl4fiji.training.resources import forecast, known_speed
 
-    report = check_data(request.data, network.axes, options, paired=network.data_form == "paired")
-    return {"problems": list(report.problems), "warnings": list(report.warnings), "summary": report.summary}
+    found = check_data(request.data, network.axes, options, paired=network.data_form == "paired")
+    report = {"problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary}
+    if found.problems:
+        return report
+    gpu = next(iter(nvidia_gpus()), None)
+    device = gpu.name if gpu else cpu_title()
+    free = psutil.virtual_memory().available
+    steps = options.steps_per_epoch or max(1, found.patches_per_epoch // options.batch_size)
+    speed = known_speed(home.models, network.name, options.model_dump(mode="json"), device)
+    expected = forecast(
+        network, options, (found.channels_in, found.channels_out), min(found.nbytes, free // 4),
+        gpu.memory if gpu else free, steps * options.epochs, speed,
+    )  # fmt: skip
+    if expected.advice:
+        report["warnings"].append(expected.advice)
+    report["forecast"] = {**expected.as_dict(), "device": device}
+    report["summary"] = f"{found.summary}; {expected.summary()} on {device}"
+    return report
 
 
 def _train_problems(
