@@ -19,6 +19,7 @@ from dl4fiji.network import Network
 
 SMALL = {
     "epochs": 2, "batch_size": 2, "patches_per_image": 4, "depth": 1, "kernel_size": 3, "first_filters": 4,
+    "masked_pixels_percent": 1.0,
 }  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def small_options() -> Callable[..., Any]:
 
 @pytest.fixture
 def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
-    """Return three noisy and clean images for a network."""
+    """Return three noisy images for a network, with the clean ones if it learns from pairs."""
 
     def make(network: Network) -> Dataset:
         shape = (6, 40, 40) if "Z" in network.axes else (40, 40)
@@ -54,7 +55,7 @@ def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
             source=str(tmp_path / "source"), target=str(tmp_path / "target"), validation_source="",
             validation_target="", axes="",
         )  # fmt: skip
-        return open_pairs(fields, network.axes)
+        return open_pairs(fields, network.axes, paired=network.data_form == "paired")
 
     return make
 
@@ -67,6 +68,7 @@ def small_patches(
 
     def make(network: Network) -> PatchSource:
         options = small_options(network)
-        return PatchSource(small_dataset(network), network.normalization(options), options, network.axes)
+        dataset = small_dataset(network).split(options.validation_percent, options.seed, options.patch_size)
+        return PatchSource(dataset, network.normalization(options, dataset), options, network.axes)
 
     return make

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.normalization import FixedNormalization, PercentileNormalization, ZScoreNormalization
 from dl4fiji.errors import NotFoundError
 from dl4fiji.network import Network
@@ -24,11 +25,16 @@ def _size(network: Network, options: Any, times: int = 2) -> tuple[int, ...]:
     return tuple(times * step for step in network.divisor(options).values())
 
 
+def _possible(network: Network, channels: tuple[int, int]) -> tuple[int, int]:
+    """Return channels of input and output; they are the same where there is no target."""
+    return channels if network.data_form == "paired" else (channels[0], channels[0])
+
+
 def test_networks_need_no_tensorflow_until_they_are_built() -> None:
     code = (
         "import sys; from dl4fiji.networks import NETWORKS\n"
         "for n in NETWORKS:\n"
-        "    o = n.Options(); n.halo(o); n.divisor(o); n.outputs(o, 1); n.footprint(o, 1, 1); n.normalization(o)\n"
+        "    o = n.Options(); n.halo(o); n.divisor(o); n.outputs(o, 1); n.footprint(o, 1, 1); n.schedule(o)\n"
         "    n.Options.model_json_schema()\n"
         "print([m for m in ('tensorflow', 'tf_keras', 'keras', 'csbdeep', 'jpype') if m in sys.modules])"
     )
@@ -83,7 +89,7 @@ def test_defaults_survive_json(network: Network) -> None:
 def test_is_free_in_batch_and_space(
     network: Network, channels: tuple[int, int], small_options: Callable[..., Any]
 ) -> None:
-    options = small_options(network)
+    options, channels = small_options(network), _possible(network, channels)
     model = network.build(options, *channels)
     assert all(size is None for size in model.input_shape[:-1])
     last = max(output.channels[1] for output in network.outputs(options, channels[1]))
@@ -97,7 +103,7 @@ def test_is_free_in_batch_and_space(
 def test_footprint_counts_the_parameters(network: Network, small_options: Callable[..., Any]) -> None:
     for values in ({}, {"depth": 2, "kernel_size": 5, "first_filters": 6}):
         options = small_options(network, **values)
-        for channels in ((1, 1), (2, 3)):
+        for channels in ((1, 1), _possible(network, (2, 3))):
             model = network.build(options, *channels)
             assert network.footprint(options, *channels).parameters == model.count_params()
 
@@ -142,9 +148,14 @@ def test_validation_batches_hold_all_validation_patches(
 ) -> None:
     patches, options = small_patches(network), small_options(network)
     batches = network.validation_batches(patches, options)
+    again = network.validation_batches(patches, options)
     expected = patches.validation()
-    np.testing.assert_array_equal(np.concatenate([source for source, _ in batches]), expected[0])
-    np.testing.assert_array_equal(np.concatenate([target for _, target in batches]), expected[1])
+    for role in (0, 1):
+        whole = np.concatenate([batch[role] for batch in batches])
+        np.testing.assert_array_equal(whole, np.concatenate([batch[role] for batch in again]))
+        assert len(whole) == len(expected[role])
+        if network.data_form == "paired":
+            np.testing.assert_array_equal(whole, expected[role])
     assert all(len(source) <= options.batch_size for source, _ in batches)
 
 
@@ -161,8 +172,11 @@ def test_learns(network: Network, small_patches: Any, small_options: Any) -> Non
 
 
 @EVERY
-def test_normalization_and_schedule_follow_from_the_options(network: Network) -> None:
-    options = network.Options()
+def test_normalization_and_schedule_follow_from_options_and_data(
+    network: Network, small_dataset: Callable[[Network], Dataset]
+) -> None:
+    options, dataset = network.Options(), small_dataset(network).split(30, seed=1)
     kinds = PercentileNormalization | FixedNormalization | ZScoreNormalization
-    assert isinstance(network.normalization(options), kinds)
+    assert isinstance(network.normalization(options, dataset), kinds)
+    assert network.normalization(options, dataset) == network.normalization(options, dataset)
     assert network.schedule(options).learning_rate([]) == options.learning_rate
