@@ -14,8 +14,8 @@ from dl4fiji.demo.camera import Camera
 from dl4fiji.errors import SetupError
 
 TILE = 128
-HELD_OUT_COLUMNS = 128
-"""The right-most columns, which the training never sees."""
+HELD_OUT = np.s_[256:, 256:]
+"""The lower right quarter, which the training never sees."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ def make_images(folder: Path, seed: int = 2018) -> DemoImages:
     images = DemoImages(
         folder / "noisy", folder / "clean", folder / "held_out_noisy.tif", folder / "held_out_truth.tif"
     )
-    edge = noisy.shape[1] - HELD_OUT_COLUMNS
     for row in range(0, noisy.shape[0], TILE):
-        for column in range(0, edge, TILE):
+        for column in range(0, noisy.shape[1], TILE):
+            if row >= HELD_OUT[0].start and column >= HELD_OUT[1].start:
+                continue
             region = np.s_[row : row + TILE, column : column + TILE]
             name = f"tile_y{row:03d}_x{column:03d}.tif"
             write_image(images.source / name, noisy[region], "YX")
             write_image(images.target / name, clean[region], "YX")
-    write_image(images.noisy, noisy[:, edge:], "YX")
-    write_image(images.truth, clean[:, edge:], "YX")
+    write_image(images.noisy, noisy[HELD_OUT], "YX")
+    write_image(images.truth, clean[HELD_OUT], "YX")
     return images
