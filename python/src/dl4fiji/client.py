@@ -342,7 +342,7 @@ def _error(status: int, answer: bytes) -> DL4FijiError:
         )
 
 
-def _start(home: Home) -> subprocess.Popen[bytes]:
+def _start(home: Home) -> subprocess.Popen[Any]:
     """Start a service that outlives this process."""
     home.create()
     options: dict[str, Any] = {"start_new_session": True}

@@ -29,7 +29,7 @@ class WorkerProcess:
 
     files: JobFiles
     attempt: int
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[Any] | None = None
     exit_code: int | None = field(default=None, init=False)
 
     @property

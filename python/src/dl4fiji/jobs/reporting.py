@@ -107,7 +107,7 @@ class WorkerProgress:
 
 
 class StampedStream(io.TextIOBase):
-    """Writes whole lines to a file descriptor, each with the time; of a line redrawn by ``\\r`` only the last state."""
+    """Writes whole lines to a file descriptor, each with the time; of a line redrawn in place only the last state."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

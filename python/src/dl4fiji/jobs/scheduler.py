@@ -96,7 +96,7 @@ class Scheduler:
                         self._look_at(running, self._workers[running.id])
                 self._start_queued()
                 pause = POLL_SECONDS if self._workers else IDLE_SECONDS
-            except Exception:
+            except Exception:  # noqa: BLE001 – logged; the next round may do better
                 _log.exception("the scheduler failed, and will try again")
                 time.sleep(_RETRY_SECONDS)
             if self._wake.wait(pause):

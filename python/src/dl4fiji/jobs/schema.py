@@ -1,10 +1,11 @@
-"""The tables of the job store, and how a row becomes a `Job`."""
+"""The tables of the job store, what goes in and comes out of them, and how a row becomes a `Job`."""
 
 from __future__ import annotations
 
 import json
 import math
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -118,3 +119,38 @@ def to_job(row: sqlite3.Row) -> Job:
         attempts=row["attempts"],
         request=json.loads(row["request"]),
     )
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job; ``number`` counts from 1 for each job, with gaps."""
+
+    number: int
+    type: str
+    data: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as the HTTP interface shows it."""
+        return {"id": self.number, "type": self.type, "data": self.data}
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the scheduler must know of a running job to take it up again."""
+
+    id: str
+    lane: str
+    device: str
+    attempts: int
+    pid: int | None
+    offset: int
+    cancel_requested: float | None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request to queue, with its title and the name of the model that it will make, if any."""
+
+    request: Any
+    title: str
+    model: str = ""

@@ -9,53 +9,27 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dl4fiji.errors import ConflictError, NotFoundError, ResourceError, SetupError
 from dl4fiji.jobs.job import Job, JobState
-from dl4fiji.jobs.schema import TABLES, VERSION, dump, finite, lane, to_job
+from dl4fiji.jobs.schema import (
+    TABLES,
+    VERSION,
+    Event,
+    Running,
+    Submission,
+    dump,
+    finite,
+    lane,
+    to_job,
+)
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _STATUS = ("done", "total", "epoch", "epochs", "loss", "val_loss", "seconds_left")
 """What a job shows of its newest progress."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a job; ``number`` counts from 1 for each job, with gaps."""
-
-    number: int
-    type: str
-    data: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the event as the HTTP interface shows it."""
-        return {"id": self.number, "type": self.type, "data": self.data}
-
-
-@dataclass(frozen=True)
-class Running:
-    """What the scheduler must know of a running job to take it up again."""
-
-    id: str
-    lane: str
-    device: str
-    attempts: int
-    pid: int | None
-    offset: int
-    cancel_requested: float | None
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A request to queue, with its title and the name of the model that it will make, if any."""
-
-    request: Any
-    title: str
-    model: str = ""
 
 
 class JobStore:
@@ -135,7 +109,8 @@ class JobStore:
         where = f"WHERE state IN ({marks})" if states else ""
         with self._lock:
             rows = self._db.execute(
-                f"SELECT * FROM jobs {where} ORDER BY position DESC LIMIT ?", (*states, limit)
+                f"SELECT * FROM jobs {where} ORDER BY position DESC LIMIT ?",  # noqa: S608 – question marks only
+                (*states, limit),
             ).fetchall()
         return [to_job(row) for row in rows]
 
@@ -413,7 +388,8 @@ class JobStore:
             values = {"warnings": dump(known if text in known else [*known, text])}
         if values:
             assignments = ", ".join(f"{name} = ?" for name in values)
-            self._db.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*values.values(), job_id))
+            statement = f"UPDATE jobs SET {assignments} WHERE id = ?"  # noqa: S608 – names of our columns
+            self._db.execute(statement, (*values.values(), job_id))
 
     def _model_conflict(self, name: str) -> ConflictError:
         other = self.active_model(name)

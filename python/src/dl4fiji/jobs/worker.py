@@ -83,7 +83,7 @@ def _run(files: JobFiles, progress: WorkerProgress) -> tuple[JobState, str, dict
         for problem in error.problems:
             print(f"- {problem}")
         return JobState.FAILED, sentence(error, files.log), {}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 – whatever a network's code raises becomes a sentence
         traceback.print_exc()
         return JobState.FAILED, sentence(error, files.log), {}
     return JobState.COMPLETE, "", result

@@ -22,7 +22,8 @@ from dl4fiji.service.rendering import markup, render
 
 # The style sheet is for those who are signed in; these pages carry their own, allowed by its hash.
 _STYLE = (
-    "body{margin:0;font:16px/1.5 system-ui,'DejaVu Sans',sans-serif}main{max-width:38rem;margin:12vh auto;padding:0 1.5rem}"
+    "body{margin:0;font:16px/1.5 system-ui,'DejaVu Sans',sans-serif}"
+    "main{max-width:38rem;margin:12vh auto;padding:0 1.5rem}"
     "strong{color:#0d9488}h1{font-size:1.5rem;margin:.5rem 0 1rem}code{font-family:ui-monospace,'DejaVu Sans Mono',"
     "monospace;font-size:.9em;background:#8883;padding:.1em .35em;border-radius:4px}a{color:#0d9488}"
 )

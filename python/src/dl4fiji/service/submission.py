@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Intake:
             batch, self._waiting = self._waiting, []
             try:
                 jobs = await run_in_threadpool(self._store.submit_all, [submission for submission, _ in batch])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 – goes to those who wait
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
@@ -108,12 +109,11 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
 
     _, errors = _train_problems(request, home, store, name_needed=False)
     report: dict[str, Any] = {"problems": [], "warnings": [], "summary": "", "forecast": {}}
-    try:
+    network = options = None
+    with contextlib.suppress(DL4FijiError):  # what is wrong with them is among the errors already
         network = networks.get(request.network)
         options = check_options(network.Options, request.options, network.title)
-    except DL4FijiError:
-        options = None  # its problems are among the errors already
-    if options is not None and not any(isinstance(error, DataError) for error in errors):
+    if network is not None and options is not None and not any(isinstance(error, DataError) for error in errors):
         try:
             report |= _look_at_data(request, network, options, home)
         except DL4FijiError as error:
