@@ -7,6 +7,7 @@ from typing import Any
 from dl4fiji import __version__
 from dl4fiji.data.normalization import FixedNormalization, Normalization, PercentileNormalization
 from dl4fiji.export.bioimageio import ONNX, SAVED_MODEL, identifier
+from dl4fiji.export.fiji_plugins import runs_in_n2v
 from dl4fiji.model import ModelInfo
 from dl4fiji.network import Network
 from dl4fiji.prediction.recipe import Recipe
@@ -20,7 +21,7 @@ def render(info: ModelInfo, network: Network, recipe: Recipe, certificate: dict[
         _output_text(recipe),
         _running(info, recipe),
         _training(info),
-        _validation(info),
+        _validation(info, network),
         _engines(certificate),
         _references(network, info),
     ]
@@ -36,7 +37,8 @@ def normalization_text(normalization: Normalization) -> str:
             "at the position int(n · p / 100) of the sorted pixels"
         )
     if isinstance(normalization, FixedNormalization):
-        return "mean and standard deviation of the training images are taken from each image alike"
+        mean, spread = (", ".join(f"{x:.6g}" for x in values) for values in (normalization.mean, normalization.std))
+        return f"{mean} is subtracted and the rest divided by {spread}, mean and deviation of the training data"
     return "each channel of each image is brought to mean 0 and standard deviation 1"
 
 
@@ -56,11 +58,9 @@ def _output_text(recipe: Recipe) -> str:
 
 
 def _running(info: ModelInfo, recipe: Recipe) -> str:
-    normalization = recipe.normalization
-    low, high = (
-        (normalization.low, normalization.high) if isinstance(normalization, PercentileNormalization) else (2, 99.8)
-    )
-    multiple, overlap = max(recipe.divisor), max(recipe.halo)
+    fixed = isinstance(recipe.normalization, FixedNormalization)
+    tiles = "Tiles are fine, if they overlap by" if fixed else "Give it whole images: on tiles each tile would be"
+    tiles += f" {max(recipe.halo)} pixels." if fixed else " normalized by itself."
     pixels = " and ".join(f"{step} ({axis})" for axis, step in zip(recipe.spatial, recipe.divisor, strict=True))
     return f"""## How to run it
 
@@ -69,16 +69,34 @@ then `run("DeepImageJ Run", "model_path=[{info.name}] input_path=/a.tif output_f
 Each plane{" or volume" if "Z" in recipe.spatial else ""} is run as a whole, so that the result is that of Python. DeepImageJ 3.1 cannot run images of
 more than 50 million pixels; use one of the other ways for those.
 
-**CSBDeep** (Fiji): take `{info.name}.csbdeep.zip`, which holds the bare network and can be run in tiles. The plugin
-normalizes; its result is in normalized units (0 to 1):
-`run("Run your network", "input=i.tif normalizeinput=true percentilebottom={low:g} percentiletop={high:g} clip=false ntiles=1 blockmultiple={multiple} overlap={overlap} batchsize=1 modelfile=/m.zip showprogressdialog=true");`
+{_csbdeep(info, recipe)}
 
 **Python**: `dl4fiji predict {info.name} IMAGE_OR_FOLDER` where the model was trained. Any other program can run
 `{ONNX}` with ONNX Runtime or `{SAVED_MODEL}` with TensorFlow 1.15 or newer: feed `input`
-(float32, axes N, {', '.join(recipe.spatial)}, C). Give it whole images: on tiles each tile would be normalized by itself.
+(float32, axes N, {", ".join(recipe.spatial)}, C). {tiles}
 
 Sizes need not be multiples of anything; the network works on multiples of {pixels} and the graph mirrors the rest.
 The id of this model is `{identifier(info)}`."""  # noqa: E501
+
+
+def _csbdeep(info: ModelInfo, recipe: Recipe) -> str:
+    """Return how the CSBDeep and N2V plugins run the model."""
+    normalization = recipe.normalization
+    if isinstance(normalization, FixedNormalization):
+        told = "which normalizes by itself and can be run in tiles: switch the plugin's normalization off"
+        arguments = "normalizeinput=false percentilebottom=3 percentiletop=99.8"
+    else:
+        told = "which holds the bare network and can be run in tiles. The plugin\n"
+        told += "normalizes; its result is in normalized units (0 to 1)"
+        percentiles = isinstance(normalization, PercentileNormalization)
+        low, high = (normalization.low, normalization.high) if percentiles else (2, 99.8)
+        arguments = f"normalizeinput=true percentilebottom={low:g} percentiletop={high:g}"
+    text = f"""**CSBDeep** (Fiji): take `{info.name}.csbdeep.zip`, {told}:
+`run("Run your network", "input=i.tif {arguments} clip=false ntiles=1 blockmultiple={max(recipe.divisor)} overlap={max(recipe.halo)} batchsize=1 modelfile=/m.zip showprogressdialog=true");`"""  # noqa: E501
+    if not runs_in_n2v(recipe):
+        return text
+    told = "the same zip is made for *Plugins ▸ CSBDeep ▸ N2V ▸ N2V predict*, too;"
+    return f"{text}\n\n**N2V** (Fiji): {told}\nthe certificate below does not cover that plugin."
 
 
 def _training(info: ModelInfo) -> str:
@@ -108,18 +126,25 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")[:300]
 
 
-def _validation(info: ModelInfo) -> str:
-    head = "## Validation\n\nOn the images kept aside from training"
+def _validation(info: ModelInfo, network: Network) -> str:
+    head = "## Validation\n\nOn the images kept aside from training, input against truth and prediction against truth"
+    if network.data_form == "single":
+        head = (
+            "## Validation\n\nThe network was trained without a truth, so there are no figures that compare with one. "
+            "On the images kept aside from training, in normalized units, prediction against the noisy pixels that "
+            "were hidden from the network (the noise itself is part of the difference, so it never becomes 0)"
+        )
     figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
     if not figures:
         return (
-            "## Validation\n\nNo figures were taken. Compare predictions with a truth of your own before you rely on them."
+            "## Validation\n\nNo figures were taken. "
+            "Compare predictions with a truth of your own before you rely on them."
         )
     columns = sorted({column for value in figures.values() for column in value})
     lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for name, value in figures.items():
         lines.append(f"| {_cell(name)} | {' | '.join(_cell(value.get(column, '')) for column in columns)} |")
-    return f"{head}, input against truth and prediction against truth:\n\n" + "\n".join(lines)
+    return f"{head}:\n\n" + "\n".join(lines)
 
 
 def _engines(certificate: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dl4fiji import networks
 from dl4fiji.data.metadata import Metadata
-from dl4fiji.data.normalization import fit
+from dl4fiji.data.normalization import FixedNormalization, fit
 from dl4fiji.data.writer import write_image
 from dl4fiji.errors import DL4FijiError, NotFoundError
 from dl4fiji.export import bioimageio as names
@@ -25,7 +25,7 @@ from dl4fiji.export.frozen_graph import FrozenGraph, freeze, write_saved_model
 from dl4fiji.export.onnx import check_onnx, to_onnx
 from dl4fiji.export.package_check import Finding, check_package
 from dl4fiji.export.replace import replace_folder, restore_folder
-from dl4fiji.export.serving import image_function, network_function
+from dl4fiji.export.serving import image_function, network_function, tile_function
 from dl4fiji.files import require_space, write_bytes, write_json, write_text
 from dl4fiji.home import Home
 from dl4fiji.keras_setup import import_tensorflow
@@ -189,7 +189,10 @@ def _write_graphs(
     files = [(file.relative_to(saved_model).as_posix(), file) for file in saved_model.rglob("*") if file.is_file()]
     write_zip(staged / names.SAVED_MODEL, files, folders=["variables"])
     bare = freeze(network_function(tf, model.keras), shape, ["output"], model.keras)
-    write_csbdeep_zip(bare, model.info, model.recipe, folder.csbdeep_zip)
+    tiles = bare
+    if isinstance(model.recipe.normalization, FixedNormalization):
+        tiles = freeze(tile_function(tf, model.keras, model.recipe), shape, ["output"], model.keras)
+    write_csbdeep_zip(tiles, model.info, model.network, model.recipe, folder.csbdeep_zip)
 
     stop_if_canceled(progress)
     progress.phase("Converting the network to ONNX")

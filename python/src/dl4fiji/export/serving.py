@@ -19,6 +19,7 @@ from dl4fiji.data.normalization import (
     PercentileNormalization,
     ZScoreNormalization,
 )
+from dl4fiji.network import Output
 from dl4fiji.prediction.recipe import Recipe
 
 
@@ -82,10 +83,33 @@ def image_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[
         results = {}
         for output in recipe.outputs:
             part = y[(slice(None), *crop, slice(*output.channels))]
-            if recipe.image_units:
-                part = part * scale if output.spread else part * scale + offset
-            results[output.name] = part
+            results[output.name] = _units(part, output, recipe, offset, scale)
         return results
+
+    return run
+
+
+def _units(part: Any, output: Output, recipe: Recipe, offset: Any, scale: Any) -> Any:
+    """Return an output in image units, if that is what the recipe wants."""
+    if not recipe.image_units:
+        return part
+    return part * scale if output.spread else part * scale + offset
+
+
+def tile_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
+    """Return what a program runs that cuts images into tiles, all channels in the one output ``output``.
+
+    The bare network, as by `network_function`. Only a normalization by constants is part of it, forth and back,
+    since it is the same for each tile and such programs could not know it.
+    """
+    if not isinstance(recipe.normalization, FixedNormalization):
+        return network_function(tf, model)
+
+    def run(x: Any) -> dict[str, Any]:
+        offset, scale = offset_and_scale(tf, x, recipe.normalization)
+        y = model((x - offset) / scale, training=False)
+        parts = [_units(y[..., slice(*output.channels)], output, recipe, offset, scale) for output in recipe.outputs]
+        return {"output": tf.concat(parts, axis=-1)}
 
     return run
 
@@ -93,7 +117,7 @@ def image_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[
 def network_function(tf: Any, model: Any) -> Callable[[Any], dict[str, Any]]:
     """Return the bare network: normalized values in and out, all channels in the one output ``output``.
 
-    This is the form that csbdeep exports and that programs which cut images into tiles need.
+    This is the form that csbdeep exports.
     """
 
     def run(x: Any) -> dict[str, Any]:
