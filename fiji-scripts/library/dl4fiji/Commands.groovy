@@ -13,6 +13,8 @@ class Commands {
 
     void predict(Script script) { run(script, 'DL4Fiji Predict') { new Predict().run(it) } }
 
+    void runWithCsbdeep(Script script) { run(script, 'Run with CSBDeep') { new Csbdeep().run(it) } }
+
     void monitorJob(Script script) { run(script, 'Monitor Job') { new Jobs().monitor(it) } }
 
     void cancelJob(Script script) { run(script, 'Cancel Job') { new Jobs().cancel(it) } }

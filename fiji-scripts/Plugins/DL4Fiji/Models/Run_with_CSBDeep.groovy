@@ -1,0 +1,11 @@
+// Runs a model in the CSBDeep plugin of this Fiji, without Python. In a macro:
+// run("Run with CSBDeep", "model=[/models/my model] source=[/data/noisy.tif] output=[/data/restored.tif]");
+#@ java.util.concurrent.atomic.AtomicReference (label="Folder of the model", kind="folder", description="It holds model.json and a file ending in .csbdeep.zip.", required=false, persist=false) model
+#@ java.util.concurrent.atomic.AtomicReference (label="Image", kind="image", description="An open image or a file.", required=false, persist=false) source
+#@ java.util.concurrent.atomic.AtomicReference (label="Save the result as", kind="file", description="A TIFF file; empty: the result is shown.", required=false, persist=false) output
+#@ java.util.concurrent.atomic.AtomicReference (label="Tiles", kind="integer", fallback="1", description="More tiles need less memory.", required=false, persist=false) tiles
+#@output String files
+#@output String error
+
+def library = System.getProperty('dl4fiji.library') ?: "${ij.IJ.getDirectory('imagej')}dl4fiji"
+new GroovyShell(getClass().classLoader).evaluate(new File(library, 'load.groovy')).runWithCsbdeep(this)
