@@ -46,11 +46,12 @@ class ResultWindow {
     private String table() {
         String rows = ((Map) job.result.quality ?: [:]).findAll { it.value instanceof Map && it.value.prediction != null }
             .collect { metric, values ->
-                "<tr><td>${metric.toUpperCase()}</td><td align='right'>${JobMonitor.figures(values.input)}</td>" +
+                String before = values.input == null ? '' : JobMonitor.figures(values.input)
+                "<tr><td>${metric.toUpperCase()}</td><td align='right'>$before</td>" +
                     "<td align='right'><b>${JobMonitor.figures(values.prediction)}</b></td></tr>"
             }.join('')
         String figures = rows ? "<table cellpadding='3'><tr><td></td><td>input</td><td>prediction</td></tr>$rows</table>" +
-            'Mean of the validation images, each against its truth.<br>' : ''
+            "Mean of the validation images, ${job.result.quality.psnr ? 'each against its truth' : 'at hidden pixels'}.<br>" : ''
         return "<html>$figures<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
     }
 

@@ -20,9 +20,11 @@ class Train {
     /** Run the command for a script's module and return its outputs. */
     Map<String, Object> run(Object module) {
         Inputs inputs = Inputs.of(module, title) { fields -> ask(fields) }
-        if (!inputs.text('source'))
-            throw new Fault("$title needs source and target: name folders, files or open images, e.g. " +
-                "run(\"$title\", \"source=[/data/noisy] target=[/data/clean]\").")
+        if (!inputs.text('source')) {
+            boolean paired = paired(inputs.fields)
+            throw new Fault("$title needs ${paired ? 'source and target' : 'a source'}: name folders, files or open images, " +
+                "e.g. run(\"$title\", \"source=[/data/noisy]${paired ? ' target=[/data/clean]' : ''}\").")
+        }
         connect()
         Map request = request(inputs, true)
         report(client.post('/check', request))
@@ -31,6 +33,9 @@ class Train {
         if (inputs.flag('wait')) job = new JobMonitor(client, job).await()
         return new JobOutcome(client, job).tell()
     }
+
+    /** Whether the network learns from pairs; others have no input for a target. */
+    private static boolean paired(List<Field> fields) { fields.any { it.name == 'target' } }
 
     private void connect() {
         if (client) return
@@ -43,7 +48,7 @@ class Train {
         List<String> open = OpenImages.titles()
         Map<String, String> start = Session.last(title)
         List<String> pair = OpenImages.proposePair()
-        if (open) start += [source: pair[0], target: pair[1]]
+        if (open) start += paired(fields) ? [source: pair[0], target: pair[1]] : [source: pair[0]]
         start.name = ''
         Form form = new Form(title, description, fields, start, { preview(fields, it) })
         form.okLabel = 'Train'
@@ -57,9 +62,11 @@ class Train {
 
     /** Say what would happen, or what is wrong. */
     private Map preview(List<Field> fields, Map<String, String> values) {
-        if (!values.source.trim() || !values.target.trim())
-            return [ok: false, text: 'Choose the source (noisy) and the target (clean) images: open images, folders or files.']
-        if (DATA.any { Handover.tooLargeToCheck(values[it].trim()) })
+        if (!values.source.trim() || (paired(fields) && !values.target.trim())) {
+            String needed = paired(fields) ? 'the source (noisy) and the target (clean) images' : 'the noisy images'
+            return [ok: false, text: "Choose $needed: open images, folders or files.".toString()]
+        }
+        if (DATA.any { it in values && Handover.tooLargeToCheck(values[it].trim()) })
             return [ok: true, text: 'These large images are checked when the training starts.']
         Inputs inputs = Inputs.typed(fields, values)
         Map answer = (Map) client.post('/check', request(inputs, false))
@@ -68,7 +75,8 @@ class Train {
     }
 
     private Map request(Inputs inputs, boolean afresh) {
-        Map data = DATA.collectEntries { [it, it == 'axes' ? inputs.text(it) : handover.path(inputs.text(it), afresh)] }
+        Map data = DATA.findAll { it in inputs.fields*.name }
+            .collectEntries { [it, it == 'axes' ? inputs.text(it) : handover.path(inputs.text(it), afresh)] }
         Map options = inputs.fields.findAll { !(it.name in DATA) && !(it.name in OTHER) && it.name in inputs.given }
             .collectEntries { [it.name, inputs.typed(it)] }
         return [kind: 'train', network: network, data: data, options: options,

@@ -197,7 +197,8 @@ def print_result(job: Any) -> None:
         if isinstance(figures, dict)
     ]
     if rows:
-        print_table("Validation images against the truth", ("", "input", "prediction"), rows)
+        against = "the truth" if "psnr" in quality else "what was hidden from the network"
+        print_table(f"Validation images against {against}", ("", "input", "prediction"), rows)
     print_line(f"Job {job.id} is [bold]{job.state}[/].")
     if job.result.get("folder"):
         print_plain(f"Model: {job.result['folder']}")

@@ -19,7 +19,7 @@ _HEAD = """\
 //
 // The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
-// happen. In a macro: run("{title}", "source=[/data/noisy] target=[/data/clean] epochs=50 name=[my model]");
+// happen. In a macro: run("{title}", "source=[/data/noisy]{target} epochs=50 name=[my model]");
 """
 _DATA = (
     ("source", "Source (noisy)", "image", "", "Noisy or blurred images: an open image, a file or a folder.", False),
@@ -68,10 +68,15 @@ def render_network(network: Network) -> str:
     usual, advanced = [], []
     for name, field in network.Options.model_fields.items():
         (advanced if _extra(field).get("advanced") else usual).append(_option(name, field))
-    lines = [*(_input(*row) for row in _DATA), *usual, _input(*_WAIT), *advanced, *(_input(*row) for row in _MORE_DATA)]
+    paired = network.data_form == "paired"
+    data, more = (
+        [_input(*row) for row in rows if paired or not row[0].endswith("target")] for rows in (_DATA, _MORE_DATA)
+    )
+    lines = [*data, *usual, _input(*_WAIT), *advanced, *more]
     lines += [f"#@output String {name}" for name in _OUTPUTS]
     texts = {key: _groovy(getattr(network, key)) for key in ("name", "title", "description")}
-    return _HEAD.format(title=network.title) + "\n".join(lines) + "\n" + _CALL.format(**texts)
+    head = _HEAD.format(title=network.title, target=" target=[/data/clean]" if paired else "")
+    return head + "\n".join(lines) + "\n" + _CALL.format(**texts)
 
 
 def render() -> dict[Path, str]:

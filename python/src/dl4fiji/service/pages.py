@@ -147,6 +147,8 @@ _METRICS = {
     "ssim": ("SSIM", "up to 1", 3),
     "nrmse": ("NRMSE", "less is better", 4),
     "pearson": ("Pearson r", "up to 1", 3),
+    "masked_mse": ("Masked MSE", "at hidden noisy pixels, normalized; there is no truth", 4),
+    "masked_mae": ("Masked MAE", "at hidden noisy pixels, normalized; there is no truth", 4),
 }
 """Title, hint and decimals of the metrics."""
 
