@@ -74,9 +74,7 @@ class Grid:
         jitter = rng.random(len(self.step))
         return [
             min(last, first + int(index) * step + int(beside * step))
-            for first, last, index, step, beside in zip(
-                self.origin, self.last, place, self.step, jitter, strict=True
-            )
+            for first, last, index, step, beside in zip(self.origin, self.last, place, self.step, jitter, strict=True)
         ]
 
     def allows(self, start: Sequence[int]) -> bool:

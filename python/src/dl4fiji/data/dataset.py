@@ -9,6 +9,7 @@ import numpy as np
 
 from dl4fiji.data.axes import NAMES
 from dl4fiji.data.image import ImageSource
+from dl4fiji.data.scenes import same_scenes
 from dl4fiji.errors import DataError
 
 
@@ -89,8 +90,9 @@ class Dataset:
     def split(self, validation_percent: float, seed: int, patch_size: Sequence[int] = ()) -> Dataset:
         """Return the data set with `train` and `validation` filled.
 
-        Whole images are kept aside, chosen by ``seed``; frames are images of their own, the slices that a 2D
-        network takes from a stack stay together. A single image is cut into two disjoint regions, both
+        Whole images are kept aside, chosen by ``seed``; images with the same target (several noisy recordings of
+        one field) stay together, so do the slices that a 2D network takes from a stack; frames are images of their
+        own. A single image is cut into two disjoint regions, both
         at least as large as a patch.
 
         Raises
@@ -105,12 +107,7 @@ class Dataset:
         if len(groups) == 1:
             inside, aside = _cut(groups[0], self.spatial_axes, validation_percent, seed, patch_size)
             return self._with([inside], [aside])
-        count = min(max(1, round(len(groups) * validation_percent / 100)), len(groups) - 1)
-        aside_numbers = set(np.random.default_rng([seed, len(groups)]).permutation(len(groups))[:count].tolist())
-        split = self._with(
-            [group for number, group in enumerate(groups) if number not in aside_numbers],
-            [group for number, group in enumerate(groups) if number in aside_numbers],
-        )
+        split = self._by_scene(validation_percent, seed)
         if any(pair.source.sizes["T"] > 1 for pair in self.pairs):
             text = (
                 "Frames of one recording are both in training and validation, so the validation may look better "
@@ -118,6 +115,33 @@ class Dataset:
             )
             split = replace(split, warnings=(*split.warnings, text))
         return split
+
+    def _by_scene(self, validation_percent: float, seed: int) -> Dataset:
+        """Keep whole images aside; those with the same target stay together."""
+        scenes: list[list[list[Sample]]] = []
+        for numbers in same_scenes(self.pairs):
+            groups = [group for number in numbers for group in _groups(self.pairs[number], self.spatial_axes)]
+            recording = any(self.pairs[number].source.sizes["T"] > 1 for number in numbers)
+            scenes += [[group] for group in groups] if recording else [groups]
+        warnings = self.warnings
+        if len(scenes) == 1:
+            warnings += (
+                "All images have the same target, so the validation shows the scene of the training and looks better "
+                "than it is: a validation folder with another scene avoids that.",
+            )
+            scenes = [[group] for group in scenes[0]]
+        total = sum(len(scene) for scene in scenes)
+        wanted = max(1, round(total * validation_percent / 100))
+        aside: set[int] = set()
+        for number in np.random.default_rng([seed, len(scenes)]).permutation(len(scenes))[:-1].tolist():
+            if sum(len(scenes[chosen]) for chosen in aside) >= wanted:
+                break
+            aside.add(number)
+        split = self._with(
+            [group for number, scene in enumerate(scenes) if number not in aside for group in scene],
+            [group for number, scene in enumerate(scenes) if number in aside for group in scene],
+        )
+        return replace(split, warnings=warnings)
 
     def _with(self, train: list[list[Sample]], validation: list[list[Sample]]) -> Dataset:
         return replace(

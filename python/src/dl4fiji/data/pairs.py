@@ -157,9 +157,7 @@ def summarize(dataset: Dataset) -> str:
     axes = dataset.spatial_axes
     noun = "pair" if dataset.pairs[0].target else "image"
     number = f"{len(dataset.pairs)} {noun}{'s' * (len(dataset.pairs) != 1)}"
-    shapes = sorted(
-        {tuple(pair.source.sizes[axis] for axis in axes) for pair in dataset.pairs}, key=math.prod
-    )
+    shapes = sorted({tuple(pair.source.sizes[axis] for axis in axes) for pair in dataset.pairs}, key=math.prod)
     size = "×".join(map(str, shapes[0]))
     if len(shapes) > 1:
         size += f" to {'×'.join(map(str, shapes[-1]))}"
@@ -258,9 +256,7 @@ def _open_role(
     return pairs
 
 
-def _open_all(
-    files: Sequence[Path], axes: str, found: _Findings, deadline: float | None
-) -> dict[Path, ImageSource]:
+def _open_all(files: Sequence[Path], axes: str, found: _Findings, deadline: float | None) -> dict[Path, ImageSource]:
     """Read the headers of ``files`` in a few threads, until the deadline."""
     problems: list[tuple[str, str]] = []
     opened: dict[Path, ImageSource] = {}

@@ -205,11 +205,7 @@ class PatchSource:
         At most ``patches_per_image`` per image, a quarter of the training patches (but a batch), and 256 MiB in all.
         """
         if self._validation is None:
-            places = [
-                (loaded, window)
-                for loaded in self._aside
-                for window in self._grid_windows(loaded)
-            ]
+            places = [(loaded, window) for loaded in self._aside for window in self._grid_windows(loaded)]
             self._validation = self._cut(self._choose(places))
         return self._validation
 

@@ -44,7 +44,6 @@ class _Cache:
                 _close(old)
             return self._values[key]
 
-
     def clear(self) -> None:
         """Forget all values and close their files."""
         with self.lock:
