@@ -1,0 +1,41 @@
+// Rendered from the options of Noise2Void 2D by `make scripts`; do not edit.
+//
+// The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
+// widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
+// happen. In a macro: run("Noise2Void 2D", "source=[/data/noisy] epochs=50 name=[my model]");
+#@ java.util.concurrent.atomic.AtomicReference (label="Source (noisy)", kind="image", description="Noisy or blurred images: an open image, a file or a folder.", required=false, persist=false) source
+#@ java.util.concurrent.atomic.AtomicReference (label="Name of the model", kind="text", description="Empty: made from the source's name.", required=false, persist=false) name
+#@ java.util.concurrent.atomic.AtomicReference (label="Epochs", kind="integer", fallback="100", description="How often the training goes through its patches.", required=false, persist=false) epochs
+#@ java.util.concurrent.atomic.AtomicReference (label="Batch size", kind="integer", fallback="128", description="Patches that the network sees at a time; less needs less memory.", required=false, persist=false) batch_size
+#@ java.util.concurrent.atomic.AtomicReference (label="Patch size", kind="text", fallback="64x64", unit="pixels", description="Size of a training patch along Y and X.", required=false, persist=false) patch_size
+#@ java.util.concurrent.atomic.AtomicReference (label="Patches per image", kind="integer", fallback="128", description="Patches drawn from each image per epoch.", required=false, persist=false) patches_per_image
+#@ java.util.concurrent.atomic.AtomicReference (label="Learning rate", kind="number", fallback="0.0004", description="Step width of the optimiser at the start.", required=false, persist=false) learning_rate
+#@ java.util.concurrent.atomic.AtomicReference (label="Kept aside for validation", kind="integer", fallback="10", unit="%", description="Share of the images kept aside to judge the training.", required=false, persist=false) validation_percent
+#@ java.util.concurrent.atomic.AtomicReference (label="Augmentation", kind="boolean", fallback="false", description="Vary the patches by flips, rotations, intensity and deformation.", required=false, persist=false) augmentation
+#@ java.util.concurrent.atomic.AtomicReference (label="Wait until the end", kind="boolean", fallback="true", description="Off: the command ends at once and the training goes on; Jobs > Monitor Job shows it.", required=false, persist=false) wait
+#@ java.util.concurrent.atomic.AtomicReference (label="Steps per epoch", kind="integer", fallback="0", description="Batches per epoch; 0 takes as many as there are patches.", advanced=true, required=false, persist=false) steps_per_epoch
+#@ java.util.concurrent.atomic.AtomicReference (label="Seed", kind="integer", fallback="42", description="The same seed, data and machine give the same split and patches.", advanced=true, required=false, persist=false) seed
+#@ java.util.concurrent.atomic.AtomicReference (label="Patience", kind="integer", fallback="0", unit="epochs", description="Stop after so many epochs without a better validation loss; 0 never stops early.", advanced=true, required=false, persist=false) patience
+#@ java.util.concurrent.atomic.AtomicReference (label="Masked pixels percent", kind="number", fallback="0.198", unit="%", description="Share of the pixels of a patch that are hidden, so that the network learns to tell them.", advanced=true, required=false, persist=false) masked_pixels_percent
+#@ java.util.concurrent.atomic.AtomicReference (label="Neighborhood radius", kind="integer", fallback="5", unit="pixels", description="A hidden pixel takes the value of a neighbor up to so far away.", advanced=true, required=false, persist=false) neighborhood_radius
+#@ java.util.concurrent.atomic.AtomicReference (label="Manipulator", kind="choice", fallback="uniform_withCP", options="uniform_withCP|uniform_withoutCP|normal_withoutCP|normal_fitted|mean|median", description="What a hidden pixel becomes: a random neighbor with or without the pixel itself (CP), a value drawn from the neighborhood's distribution, or the neighbors' mean or median.", advanced=true, required=false, persist=false) manipulator
+#@ java.util.concurrent.atomic.AtomicReference (label="Learning-rate patience", kind="integer", fallback="10", unit="epochs", description="Halve the learning rate after so many epochs without a better validation loss; 0 never does.", advanced=true, required=false, persist=false) reduce_lr_patience
+#@ java.util.concurrent.atomic.AtomicReference (label="Depth", kind="integer", fallback="2", description="Resolution levels of the U-Net; more see larger structures.", advanced=true, required=false, persist=false) depth
+#@ java.util.concurrent.atomic.AtomicReference (label="Kernel size", kind="integer", fallback="3", unit="pixels", description="Side of the convolution kernels, an odd number.", advanced=true, required=false, persist=false) kernel_size
+#@ java.util.concurrent.atomic.AtomicReference (label="First filters", kind="integer", fallback="32", description="Convolution filters of the first level, doubled at each further level.", advanced=true, required=false, persist=false) first_filters
+#@ java.util.concurrent.atomic.AtomicReference (label="Batch normalization", kind="boolean", fallback="true", description="Normalize within the network after each convolution, which makes training steadier.", advanced=true, required=false, persist=false) batch_normalization
+#@ java.util.concurrent.atomic.AtomicReference (label="Channels", kind="choice", fallback="jointly", options="jointly|separately", description="Whether one network restores all channels of an image, or each channel has its own.", advanced=true, required=false, persist=false) channels
+#@ java.util.concurrent.atomic.AtomicReference (label="Loss", kind="choice", fallback="mse", options="mse|mae", description="What the training minimizes at the hidden pixels: mean squared or absolute error.", advanced=true, required=false, persist=false) loss
+#@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
+#@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
+#@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="model", description="A model to go on from: one made here, or the path of a model folder or package.", advanced=true, required=false, persist=false) start_from
+#@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
+#@output String job
+#@output String state
+#@output String model
+#@output String folder
+#@output String error
+
+def library = System.getProperty('dl4fiji.library') ?: "${ij.IJ.getDirectory('imagej')}dl4fiji"
+new GroovyShell(getClass().classLoader).evaluate(new File(library, 'load.groovy'))
+    .train(this, 'noise2void-2d', 'Noise2Void 2D', 'Removes noise from planes, trained on noisy images alone.')
