@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from fastapi.routing import APIRoute
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
@@ -144,6 +145,23 @@ def figure(record: Callable[[str, Any], None], row: str, text: str) -> None:
     """Tell a row's measured figure, on the screen and in the test's record."""
     record(row, text)
     print(f"\n{row}: {text}")
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def all_routes(job: str = "20260101-000000-abcdef", model: str = "nuclei") -> list[tuple[str, str]]:
+    """Return method and path of every route of the service, with a job's id and a model's name filled in."""
+    from dl4fiji.service import api, pages
+
+    found = [("GET", "/api/v1/openapi.json")]
+    for router in (api.router, pages.router):
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            path = route.path.replace("{job_id}", job)
+            path = path.replace("/static/{name}", "/static/style.css").replace("{name}", model)
+            found += [(method, path) for method in sorted(route.methods)]
+    return found
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ def create_app(context: Context) -> ASGIApp:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.context = context
     app.include_router(api.router)
