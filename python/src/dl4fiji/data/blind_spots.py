@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 Manipulator = Literal["uniform_withCP", "uniform_withoutCP", "normal_withoutCP", "normal_fitted", "mean", "median"]
 """How a hidden pixel is replaced: by a neighbor drawn uniformly, the pixel itself (CP, center pixel) among them or
@@ -154,7 +155,8 @@ def _summarize(
     side, dimensions = 2 * radius + 1, spots.shape[1]
     margins = [(0, 0), *[(radius, radius)] * dimensions, (0, 0)]
     padded = np.pad(patches, margins, constant_values=np.nan)  # NaN marks what lies beyond the patch
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (side,) * dimensions, tuple(range(1, dimensions + 1)))
+    axes = tuple(range(1, dimensions + 1))
+    windows = sliding_window_view(padded, (side,) * dimensions, axes)  # type: ignore[call-overload] # numpy knows it
     values = np.empty(len(spots), np.float32)
     step = max(1, _CHUNK // side**dimensions)
     for start in range(0, len(spots), step):
