@@ -227,7 +227,7 @@ class Form {
         dialog.setSize((int) Math.min(dialog.width + 16, screen.width - 40), (int) Math.min(dialog.height, screen.height - 80))
     }
 
-    private Map<String, String> read() { fields.collectEntries { [it.name, readers[it.name]()] } }
+    private Map<String, String> read() { fields.collectEntries { [it.name, readers[it.name]().trim()] } }
 
     /** Something was changed: check again when the user pauses. */
     private void changed() {

@@ -70,10 +70,10 @@ class Inputs {
         return row[b.length()]
     }
 
-    String text(String name) { values[name].trim() }
+    String text(String name) { values[name] }
 
     boolean flag(String name) {
-        String value = text(name).toLowerCase()
+        String value = text(name).trim().toLowerCase()
         if (value in ['true', 'yes', '1', 'on']) return true
         if (value in ['false', 'no', '0', 'off', '']) return false
         throw new Fault("The option '$name' is '$value' but must be true or false.")
@@ -81,7 +81,7 @@ class Inputs {
 
     /** Return the value as JSON shall carry it; what is no number stays text, for the service to say so. */
     Object typed(Field field) {
-        String value = text(field.name)
+        String value = field.kind in ['boolean', 'integer', 'number'] ? text(field.name).trim() : text(field.name)
         switch (field.kind) {
             case 'boolean': return value in ['true', 'false'] ? value == 'true' : value
             case 'integer': return value ==~ /[+-]?\d{1,18}/ ? value as long : value

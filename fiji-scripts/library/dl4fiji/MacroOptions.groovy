@@ -12,7 +12,7 @@ import java.nio.charset.StandardCharsets
  *
  * What those rules cannot carry, an unpaired bracket for instance, is written {@code encoded:} followed by the text with
  * its special characters as %XX of their UTF-8 bytes: {@code source=encoded:/data/a%5Db}. The recorder writes values in
- * this way where needed. All other values, also those with % signs, are taken literally.
+ * this way where needed, also those with letters beyond ASCII, since ImageJ reads macro files as Latin-1. All other values, also those with % signs, are taken literally.
  */
 class MacroOptions {
     static final String PREFIX = 'encoded:'
@@ -43,7 +43,7 @@ class MacroOptions {
 
     /** Return {@code value} as it can stand behind "key=" in an option string of any macro. */
     static String quote(String value) {
-        boolean plain = !(value =~ /[\[\]"\\\p{Cntrl}\x7f-\x9f]/).find() && !(value =~ /^['&\s]|\s$/).find() &&
+        boolean plain = !(value =~ /[^ -~]|[\[\]"\\]/).find() && !(value =~ /^['&\s]|\s$/).find() &&
             !value.startsWith(PREFIX)
         if (!plain) return encode(value)
         return value.isEmpty() || value.contains(' ') ? "[$value]" : value
@@ -53,8 +53,7 @@ class MacroOptions {
     static String encode(String value) {
         StringBuilder out = new StringBuilder(PREFIX)
         value.codePoints().forEach { int point ->
-            boolean special = point <= 32 || (point >= 127 && point < 160) || '%[]"\\\'&'.indexOf(point) >= 0 ||
-                Character.isWhitespace(point)
+            boolean special = point <= 32 || point >= 127 || '%[]"\\\'&'.indexOf(point) >= 0
             String letter = new String(Character.toChars(point))
             if (special) letter.getBytes(StandardCharsets.UTF_8).each { out.append(String.format('%%%02X', it & 0xff)) }
             else out.append(letter)
