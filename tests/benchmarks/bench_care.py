@@ -200,10 +200,10 @@ def validation_patches(data: Path) -> int:
     return len(source.validation()[0])
 
 
-def run_child(trainer: str, seed: int, data: Path, work: Path) -> dict[str, Any]:
+def run_child(trainer: str, seed: int, data: Path, work: Path, script: str = __file__) -> dict[str, Any]:
     """Train and predict in a process of its own; besides its figures, say how busy others kept the machine."""
     result = work / f"{trainer}-{seed}.json"
-    command = [sys.executable, __file__, "--trainer", trainer, "--seed", str(seed), "--data", str(data)]
+    command = [sys.executable, script, "--trainer", trainer, "--seed", str(seed), "--data", str(data)]
     log = work / f"{trainer}-{seed}.log"
     before, began = _busy(), time.monotonic()
     with log.open("w", encoding="utf-8") as stream:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_care
+import bench_noise2void
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,7 @@ def main() -> int:
     default = os.environ.get("DL4FIJI_SHARED", str(REPOSITORY.parent / "shared"))
     parser.add_argument("--shared", type=Path, default=Path(default), help="folder that holds data/")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each trainer")
+    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one of the benchmarks; all by default")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
     arguments = parser.parse_args()
     console = Console(width=120)
@@ -34,17 +36,21 @@ def main() -> int:
         console.print(f"No data/fmd-denoising in {arguments.shared}: name the folder that holds data/ by --shared.")
         return 2
     arguments.output.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="care-", dir=arguments.output))
-    try:
-        result = bench_care.run(arguments.shared, work, arguments.seeds)
-    except SystemExit:
-        console.print(f"The logs are in {work}.")
-        raise
-    shutil.rmtree(work)
-    result["machine"] = machine()
-    (arguments.output / "care.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    show(result, console)
-    return 0 if result["summary"]["passed"] else 1
+    passed = True
+    for name in [arguments.only] if arguments.only else BENCHMARKS:
+        benchmark, show = BENCHMARKS[name]
+        work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=arguments.output))
+        try:
+            result = benchmark.run(arguments.shared, work, arguments.seeds)
+        except SystemExit:
+            console.print(f"The logs are in {work}.")
+            raise
+        shutil.rmtree(work)
+        result["machine"] = machine()
+        (arguments.output / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        show(result, console)
+        passed = passed and result["summary"]["passed"]
+    return 0 if passed else 1
 
 
 def machine() -> dict[str, Any]:
@@ -58,8 +64,8 @@ def machine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def show(result: dict[str, Any], console: Console) -> None:
-    """Print the table."""
+def show_care(result: dict[str, Any], console: Console) -> None:
+    """Print the table of CARE."""
     summary, inputs = result["summary"], result["input"]
     seeds = len(result["runs"]) // 2
     title = f"CARE 2D, 400 steps of 16 patches 64×64, mean (spread) of {seeds} seeds; {result['machine']['cpu']}"
@@ -89,9 +95,49 @@ def show(result: dict[str, Any], console: Console) -> None:
     )
 
 
+def show_noise2void(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of Noise2Void."""
+    masks = Table(title=f"Hiding pixels, patches per second of processor time; {result['machine']['cpu']}")
+    for name in ("", "n2v", "dl4fiji, masks", "dl4fiji, drawing too", "hidden per patch"):
+        masks.add_column(name, justify="right" if name else "left")
+    for name, row in result["masks"].items():
+        masks.add_row(
+            name, f"{row['n2v']:.0f}", f"{row['dl4fiji']:.0f} (× {row['ratio']:.1f})",
+            f"{row['dl4fiji_draw']:.0f} (× {row['draw_ratio']:.1f})",
+            f"{row['hidden_n2v']:.1f}, {row['hidden_dl4fiji']:.1f}",
+        )  # fmt: skip
+    console.print(masks)
+    summary, inputs, seeds = result["summary"], result["input"], len(result["runs"]) // 2
+    table = Table(title=f"Noise2Void 2D, 200 steps of 64 patches 64×64, mean (spread) of {seeds} seeds")
+    for name in ("", "PSNR dB", "SSIM", "steps/s", "Mpx/s predicted", "s in all", "peak MiB", "others"):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("input", f"{inputs['psnr']:.2f}", f"{inputs['ssim']:.3f}", *[""] * 5)
+    for trainer in bench_noise2void.TRAINERS:
+        row = summary[trainer]
+        table.add_row(
+            trainer, figure(row["psnr"], 2), figure(row["ssim"], 3), figure(row["steps_per_second"], 2),
+            figure(row["pixels_per_second"], 2, 1e6), figure(row["seconds"], 0), figure(row["peak_mib"], 0),
+            figure(row["others_cpu"], 0, 0.01, " %"),
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"dl4fiji against n2v: PSNR {summary['psnr_difference']:+.2f} dB (demand ≥ -0.10), steps per second × "
+        f"{summary['steps_per_second_ratio']:.2f} (demand ≥ 0.95), prediction × "
+        f"{summary['pixels_per_second_ratio']:.2f}, masks at least × {bench_noise2void.FASTER:g}: "
+        + ("[green]demands met[/]" if summary["passed"] else "[red]demands not met[/]")
+    )
+
+
 def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str = "") -> str:
     """Return ``mean (spread)``."""
     return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f}){suffix}"
+
+
+BENCHMARKS: dict[str, tuple[Any, Any]] = {
+    "care": (bench_care, show_care),
+    "noise2void": (bench_noise2void, show_noise2void),
+}
+"""What is measured, and how its table is printed."""
 
 
 if __name__ == "__main__":
