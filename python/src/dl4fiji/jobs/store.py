@@ -56,25 +56,27 @@ class JobStore:
         try:
             self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            self._refuse_later(version)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
-            self._create_tables()
+            if version == 0:
+                self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
         except sqlite3.Error as error:
             raise SetupError(
                 f"The job store {path} cannot be used ({error}): move it away to begin with an empty one; "
                 "models and the jobs' folders stay."
             ) from error
 
-    def _create_tables(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _refuse_later(self, version: int) -> None:
+        """Raise SetupError, before anything is changed, if the tables are of a later version."""
         if version > VERSION:
+            self._db.close()
             raise SetupError(
                 f"The job store {self._path} was made by a later version of DL4Fiji: install that version, "
                 "or set DL4FIJI_HOME to another folder."
             )
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
