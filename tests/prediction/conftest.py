@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import exported
 
 from dl4fiji.model import ModelFolder
+from tiny_models import exported
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import smooth
 
 from dl4fiji.data.writer import write_image
 from dl4fiji.errors import ConflictError, DataError, NotFoundError
 from dl4fiji.model import ModelFolder
 from dl4fiji.prediction.batch import predict_files
 from dl4fiji.progress import SilentProgress
+from tiny_models import smooth
 
 
 def _predict(model: ModelFolder, source: Path, output: Path, progress: SilentProgress | None = None) -> dict:

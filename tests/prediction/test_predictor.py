@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import make_model, smooth
 
 from dl4fiji.data.image import open_image
 from dl4fiji.data.metadata import Metadata
@@ -18,6 +17,7 @@ from dl4fiji.model import ModelFolder
 from dl4fiji.prediction.predictor import Predictor
 from dl4fiji.prediction.runners import KerasRunner, OnnxRunner
 from dl4fiji.progress import SilentProgress
+from tiny_models import make_model, smooth
 
 CALIBRATION = Metadata(
     pixel_size={"X": 0.13, "Y": 0.13, "Z": 0.5}, unit="µm", frame_interval=2.5, channel_names=("DAPI", "GFP")
@@ -203,7 +203,9 @@ def test_lack_of_memory_in_onnx_runtime_is_a_memory_error(plane: ModelFolder) ->
 
 def test_progress_counts_all_tiles(plane: ModelFolder, tmp_path: Path) -> None:
     class Told(SilentProgress):
-        seen: list[tuple[int, int]] = []  # noqa: RUF012
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[tuple[int, int]] = []
 
         def update(self, done: int, total: int, **values: object) -> None:
             self.seen.append((done, total))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import smooth
 
 from dl4fiji.errors import Canceled
 from dl4fiji.model import ModelFolder
 from dl4fiji.prediction.predictor import Predictor
 from dl4fiji.prediction.tiling import choose_core, mirrored, plan, predict_array
 from dl4fiji.progress import SilentProgress
+from tiny_models import smooth
 
 
 @given(
@@ -70,9 +70,7 @@ def test_a_size_that_was_asked_for_is_taken() -> None:
 
 @pytest.mark.parametrize("backend", ["onnx", "tensorflow"])
 @pytest.mark.parametrize(("variant", "shape"), [("plane", (101, 157)), ("volume", (13, 45, 51))])
-def test_tiled_equals_whole(
-    request: pytest.FixtureRequest, variant: str, shape: tuple[int, ...], backend: str
-) -> None:
+def test_tiled_equals_whole(request: pytest.FixtureRequest, variant: str, shape: tuple[int, ...], backend: str) -> None:
     predictor = Predictor(request.getfixturevalue(variant), backend=backend)  # type: ignore[arg-type]
     x = (smooth(*shape) / 2000).astype(np.float32)[..., np.newaxis]
     recipe = predictor.recipe

@@ -41,10 +41,8 @@ def write_zip(path: Path, files: Iterable[tuple[str, Path]], folders: Iterable[s
 def zip_folder(folder: Path, path: Path) -> None:
     """Write all files below ``folder`` to the zip ``path``, with names relative to it; empty folders too."""
     files = [(file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file()]
-    empty = [
-        entry.relative_to(folder).as_posix() for entry in folder.rglob("*") if entry.is_dir() and not any(entry.iterdir())
-    ]
-    write_zip(path, files, sorted(empty))
+    empty = [entry for entry in folder.rglob("*") if entry.is_dir() and not any(entry.iterdir())]
+    write_zip(path, files, sorted(entry.relative_to(folder).as_posix() for entry in empty))
 
 
 def check_archive(path: Path) -> list[str]:

@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 
 from dl4fiji import __version__
+from dl4fiji.export.frozen_graph import INPUT, OUTPUT
 from dl4fiji.export.onnx import OPSET
 from dl4fiji.files import write_text
 from dl4fiji.model import ModelInfo
-from dl4fiji.network import Network, Output
+from dl4fiji.network import Network
 from dl4fiji.prediction.recipe import Recipe
 
 FORMAT_VERSION = "0.5.10"
@@ -37,18 +38,9 @@ KERAS_WEIGHTS = "weights.h5"
 MODEL_INFO = "model.json"
 CERTIFICATE = "certificate.json"
 TEST_INPUT = "test_input.npy"
+TEST_OUTPUT = "test_output.npy"
 SAMPLE_INPUT = "sample_input.tif"
-INPUT = "input"
-
-
-def test_output(name: str) -> str:
-    """Return the file of the test tensor of an output."""
-    return f"test_{name}.npy"
-
-
-def sample_output(name: str) -> str:
-    """Return the file of the sample image of an output."""
-    return f"sample_{name}.tif"
+SAMPLE_OUTPUT = "sample_output.tif"
 
 
 def display_name(info: ModelInfo, network: Network) -> str:
@@ -97,8 +89,8 @@ def describe(info: ModelInfo, network: Network, recipe: Recipe, folder: Path, to
         "covers": [COVER],
         "tags": ["dl4fiji", "fiji", "deepimagej", network.name, network.task, dimensions],
         "links": ["deepimagej/deepimagej"],
-        "inputs": [_input(info, recipe, folder)],
-        "outputs": [_output(output, info, recipe, folder) for output in recipe.outputs],
+        "inputs": [_input(recipe, folder)],
+        "outputs": [_output(recipe, folder)],
         "weights": {
             "tensorflow_saved_model_bundle": {
                 **_file(folder, SAVED_MODEL),
@@ -146,7 +138,7 @@ def _channels(names: Sequence[str]) -> dict[str, Any]:
     return {"type": "channel", "id": "channel", "channel_names": list(names)}
 
 
-def _input(info: ModelInfo, recipe: Recipe, folder: Path) -> dict[str, Any]:
+def _input(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """The input: raw values, any size; the graph mirrors the image up to a multiple by itself."""
     names = [f"channel{index}" for index in range(recipe.channels_in)]
     # `scale` is left at 1: DeepImageJ takes it for a change of size, not for the size of a pixel.
@@ -164,22 +156,21 @@ def _input(info: ModelInfo, recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
 
 
-def _output(output: Output, info: ModelInfo, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """An output: of the input's size, no halo, since the graph is given the whole image at once."""
-    first, last = output.channels
-    names = [f"{output.name}{index}" for index in range(last - first)]
+def _output(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """The output: of the input's size, no halo, since the graph is given the whole image at once."""
     space = [
         {"type": "space", "id": axis.lower(), "size": {"tensor_id": INPUT, "axis_id": axis.lower()}}
         for axis in recipe.spatial
     ]
+    told = "; ".join(output.description for output in recipe.outputs)
     units = ", in the units of the input" if recipe.image_units else ""
     return {
-        "id": output.name,
-        "description": f"{output.description}{units}"[:1024],
-        "axes": [{"type": "batch"}, *space, _channels(names)],
+        "id": OUTPUT,
+        "description": f"{told}{units}"[:1024],
+        "axes": [{"type": "batch"}, *space, _channels(recipe.channel_names)],
         "data": {"type": "float32"},
-        "test_tensor": _file(folder, test_output(output.name)),
-        "sample_tensor": _file(folder, sample_output(output.name)),
+        "test_tensor": _file(folder, TEST_OUTPUT),
+        "sample_tensor": _file(folder, SAMPLE_OUTPUT),
     }
 
 

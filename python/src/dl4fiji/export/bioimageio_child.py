@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,17 @@ def run_check(folder: Path, thorough: bool) -> list[Found]:
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "0", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     title = "valid by bioimageio.spec"
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False, env=environment
-        )
+        with tempfile.TemporaryDirectory(prefix="dl4fiji-check-") as scratch:  # bioimageio.core unpacks where it is
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT,
+                check=False,
+                env=environment,
+                cwd=scratch,
+            )
     except subprocess.TimeoutExpired:
         return [(title, "warning", f"bioimageio did not finish within {TIMEOUT:.0f} s")]
     answers = [line.removeprefix(_RESULT) for line in done.stdout.splitlines() if line.startswith(_RESULT)]

@@ -2,7 +2,8 @@
 
 A JVM starts once per process and an engine may crash it, so each engine gets a process of its own. The job names
 ``jars``, ``cache`` (folder for what the jars unpack), ``interface``, ``model`` (folder), ``input`` (npy),
-``outputs`` (names) and ``result`` (folder for ``<output>.npy``). The last line on stdout is JSON: ``version``, ``load_seconds`` and ``run_seconds``.
+``outputs`` (names) and ``result`` (folder for ``<output>.npy``). The last line on stdout is JSON: ``version``,
+``load_seconds`` and ``run_seconds``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ def _float_buffer(array: np.ndarray) -> Any:
     import jpype
 
     order = jpype.JClass("java.nio.ByteOrder").nativeOrder()
-    return jpype.nio.convertToDirectBuffer(memoryview(array).cast("B")).order(order).asFloatBuffer()
+    memory: Any = memoryview(array)  # pyright: ignore[reportArgumentType]
+    return jpype.nio.convertToDirectBuffer(memory.cast("B")).order(order).asFloatBuffer()
+
+
+def _longs(values: tuple[int, ...]) -> Any:
+    """Return a Java array of long numbers."""
+    import jpype
+
+    kind: Any = jpype.JArray(jpype.JLong)
+    return kind(list(values))
 
 
 def _interface_1(model: str) -> tuple[str, Runner]:
@@ -36,8 +46,7 @@ def _interface_1(model: str) -> tuple[str, Runner]:
     tensors = jpype.JClass("org.tensorflow.Tensor")
 
     def run(array: np.ndarray, output: str) -> np.ndarray:
-        shape = jpype.JArray(jpype.JLong)(list(array.shape))
-        with tensors.create(shape, _float_buffer(array)) as tensor:
+        with tensors.create(_longs(array.shape), _float_buffer(array)) as tensor:
             found = bundle.session().runner().feed("input", tensor).fetch(output).run().get(0)
             result = np.empty([int(size) for size in found.shape()], np.float32)
             found.writeTo(_float_buffer(result))
@@ -57,8 +66,7 @@ def _interface_2(model: str) -> tuple[str, Runner]:
     buffers = jpype.JClass("org.tensorflow.ndarray.buffer.DataBuffers")
 
     def run(array: np.ndarray, output: str) -> np.ndarray:
-        shape = shapes.of(jpype.JArray(jpype.JLong)(list(array.shape)))
-        with floats.tensorOf(shape, buffers.of(_float_buffer(array))) as tensor:
+        with floats.tensorOf(shapes.of(_longs(array.shape)), buffers.of(_float_buffer(array))) as tensor:
             found = bundle.session().runner().feed("input", tensor).fetch(output).run().get(0)
             result = np.empty([int(size) for size in found.shape().asArray()], np.float32)
             jpype.JObject(found, floats).read(buffers.of(_float_buffer(result)))

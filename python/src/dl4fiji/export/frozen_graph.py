@@ -22,9 +22,9 @@ PRODUCER = 27
 TAG = "serve"
 SIGNATURE = "serving_default"
 INPUT = "input"
+OUTPUT = "output"
 
-ALLOWED_OPERATIONS = frozenset(
-    """
+_OPERATIONS = """
     Abs Add AddN AddV2 All Any ArgMax ArgMin AvgPool AvgPool3D BatchToSpaceND BiasAdd BroadcastTo Cast Ceil
     ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cumsum DepthToSpace DepthwiseConv2dNative
     Elu Equal Exp ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual
@@ -34,8 +34,9 @@ ALLOWED_OPERATIONS = frozenset(
     ResizeNearestNeighbor ReverseV2 Round Rsqrt Select SelectV2 Selu Shape Sigmoid Size Slice Softmax Softplus
     SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StridedSlice Sub Sum Tanh Tile
     TopKV2 Transpose Unpack ZerosLike
-    """.split()
-)
+"""
+
+ALLOWED_OPERATIONS = frozenset(_OPERATIONS.split())
 """Operations that TensorFlow 1.15 knows and that only compute: none touches files, network or Python."""
 
 

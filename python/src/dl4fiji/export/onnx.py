@@ -63,7 +63,8 @@ def run_onnx(model: bytes | Path, x: np.ndarray) -> dict[str, np.ndarray]:
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {INPUT: x}), strict=True))
+    values: list[Any] = list(session.run(names, {INPUT: x}))
+    return dict(zip(names, values, strict=True))
 
 
 def check_onnx(model: bytes, x: np.ndarray, expected: dict[str, np.ndarray], tolerance: float) -> float:

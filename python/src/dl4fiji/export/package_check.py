@@ -243,14 +243,14 @@ def _sizes(package: _Package) -> Iterator[str]:
     for tensor in package.tensors:
         for axis in tensor["axes"]:
             if axis.get("scale", 1) != 1:
-                yield f"the axis {axis['id']} of {tensor['id']} has a scale, which DeepImageJ takes for a change of size"
+                yield f"the axis {axis['id']} of {tensor['id']} has a scale; DeepImageJ takes it for a change of size"
 
 
 def _whole(package: _Package) -> Iterator[str]:
     for tensor in package.inputs:
         for axis in tensor["axes"]:
             if axis.get("type") == "space" and (axis.get("size") or {}).get("step") != 1:
-                yield f"the axis {axis['id']} has a step: DeepImageJ would cut the image into tiles off the network's grid"
+                yield f"the axis {axis['id']} has a step: DeepImageJ would cut tiles off the network's grid"
     for tensor in package.outputs:
         for axis in tensor["axes"]:
             if axis.get("halo"):
@@ -258,7 +258,9 @@ def _whole(package: _Package) -> Iterator[str]:
 
 
 def _processing(package: _Package) -> Iterator[str]:
-    for tensor, key in [(t, "preprocessing") for t in package.inputs] + [(t, "postprocessing") for t in package.outputs]:
+    before = [(tensor, "preprocessing") for tensor in package.inputs]
+    after = [(tensor, "postprocessing") for tensor in package.outputs]
+    for tensor, key in before + after:
         for step in tensor.get(key) or []:
             name, options = step.get("id") or step.get("name"), step.get("kwargs") or {}
             if name not in PROCESSING:

@@ -49,11 +49,15 @@ def _output_text(recipe: Recipe) -> str:
         if recipe.image_units
         else "The results are as the network puts them out; normalization is part of the exported graph."
     )
-    outputs = "\n".join(f"- `{output.name}`: {output.description}" for output in recipe.outputs)
+    lines = []
+    for output in recipe.outputs:
+        first, last = output.channels
+        channels = f"channel {first + 1}" if last - first == 1 else f"channels {first + 1} to {last}"
+        lines.append(f"- {channels}: {output.description}")
     return (
         f"## Input and output\n\nInput: an image with the axes {', '.join(recipe.spatial)} and "
         f"{recipe.channels_in} channel{'s' if recipe.channels_in > 1 else ''}, raw values of any type, any size. "
-        f"Within the graph, {normalization_text(recipe.normalization)}. {units}\n\n{outputs}"
+        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n" + "\n".join(lines)
     )
 
 

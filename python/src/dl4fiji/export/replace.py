@@ -38,15 +38,15 @@ def replace_folder(new: Path, folder: Path) -> None:
         file.chmod(0o755 if file.is_dir() else 0o644)
     new.chmod(0o755)
     if not folder.exists():
-        os.rename(new, folder)
+        new.rename(folder)
         return
     if _exchange(new, folder):
         shutil.rmtree(new, ignore_errors=True)
         return
     aside = folder.with_name(f".{folder.name}.previous")
     shutil.rmtree(aside, ignore_errors=True)
-    os.rename(folder, aside)
-    os.rename(new, folder)
+    folder.rename(aside)
+    new.rename(folder)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -54,4 +54,4 @@ def restore_folder(folder: Path) -> None:
     """Put back what `replace_folder` had set aside when it was killed between its two steps."""
     aside = folder.with_name(f".{folder.name}.previous")
     if aside.is_dir() and not folder.exists():
-        os.rename(aside, folder)
+        aside.rename(folder)

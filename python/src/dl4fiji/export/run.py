@@ -21,7 +21,7 @@ from dl4fiji.export.archive import write_zip, zip_folder
 from dl4fiji.export.certificate import TOLERANCE, Probe, certify
 from dl4fiji.export.cover import write_cover
 from dl4fiji.export.fiji_plugins import write_csbdeep_zip
-from dl4fiji.export.frozen_graph import FrozenGraph, freeze, write_saved_model
+from dl4fiji.export.frozen_graph import OUTPUT, FrozenGraph, freeze, write_saved_model
 from dl4fiji.export.onnx import check_onnx, to_onnx
 from dl4fiji.export.package_check import Finding, check_package
 from dl4fiji.export.replace import replace_folder, restore_folder
@@ -181,17 +181,16 @@ def _write_graphs(
     """Write the network in all its exported forms; ONNX is compared with Keras at once."""
     tf = import_tensorflow()
     shape = [None] * len(model.recipe.axes) + [model.recipe.channels_in]
-    outputs = [output.name for output in model.recipe.outputs]
     progress.phase("Freezing the network for Fiji")
-    frozen: FrozenGraph = freeze(image_function(tf, model.keras, model.recipe), shape, outputs, model.keras)
+    frozen: FrozenGraph = freeze(image_function(tf, model.keras, model.recipe), shape, [OUTPUT], model.keras)
     saved_model = scratch / "saved_model"
     write_saved_model(frozen, saved_model)
     files = [(file.relative_to(saved_model).as_posix(), file) for file in saved_model.rglob("*") if file.is_file()]
     write_zip(staged / names.SAVED_MODEL, files, folders=["variables"])
-    bare = freeze(network_function(tf, model.keras), shape, ["output"], model.keras)
+    bare = freeze(network_function(tf, model.keras), shape, [OUTPUT], model.keras)
     tiles = bare
     if isinstance(model.recipe.normalization, FixedNormalization):
-        tiles = freeze(tile_function(tf, model.keras, model.recipe), shape, ["output"], model.keras)
+        tiles = freeze(tile_function(tf, model.keras, model.recipe), shape, [OUTPUT], model.keras)
     write_csbdeep_zip(tiles, model.info, model.network, model.recipe, folder.csbdeep_zip)
 
     stop_if_canceled(progress)
@@ -202,7 +201,7 @@ def _write_graphs(
     bare_onnx = to_onnx(bare, model.info.name)
     normalized = _whole_divisors(model, probe.x)
     with tf.device("/CPU:0"):
-        expected = {"output": model.keras(tf.constant(normalized), training=False).numpy()}
+        expected = {OUTPUT: model.keras(tf.constant(normalized), training=False).numpy()}
     check_onnx(bare_onnx, normalized, expected, TOLERANCE)
     write_bytes(folder.onnx(which), bare_onnx)
 
@@ -220,10 +219,10 @@ def _write_companions(model: _Model, folder: ModelFolder, which: str, probe: Pro
     metadata = Metadata(pixel_size=info.pixel_size, unit=info.pixel_unit)
     np.save(staged / names.TEST_INPUT, probe.x)
     write_image(staged / names.SAMPLE_INPUT, probe.x[0], model.recipe.axes, metadata)
-    for name, value in probe.expected.items():
-        np.save(staged / names.test_output(name), value)
-        write_image(staged / names.sample_output(name), value[0], model.recipe.axes, metadata)
-    write_cover(staged / names.COVER, probe.x[0], probe.expected[model.recipe.outputs[0].name][0])
+    result = probe.expected[OUTPUT]
+    np.save(staged / names.TEST_OUTPUT, result)
+    write_image(staged / names.SAMPLE_OUTPUT, result[0], model.recipe.axes, metadata)
+    write_cover(staged / names.COVER, probe.x[0], result[0])
     shutil.copyfile(folder.weights(which), staged / names.KERAS_WEIGHTS)
     write_json(staged / names.MODEL_INFO, info.model_dump(mode="json"))
 

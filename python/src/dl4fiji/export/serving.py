@@ -19,7 +19,7 @@ from dl4fiji.data.normalization import (
     PercentileNormalization,
     ZScoreNormalization,
 )
-from dl4fiji.network import Output
+from dl4fiji.export.frozen_graph import OUTPUT
 from dl4fiji.prediction.recipe import Recipe
 
 
@@ -70,9 +70,11 @@ def offset_and_scale(tf: Any, x: Any, normalization: Normalization) -> tuple[Any
 
 
 def image_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
-    """Return the function from images (N, spatial, C; float32, raw values) to outputs in image units.
+    """Return the function from images (N, spatial, C; float32, raw values) to the results in image units.
 
-    Without ``recipe.image_units`` the outputs stay as the network puts them out.
+    There is one output, ``output``, with the channels of all outputs one after the other: bioimageio.core takes
+    several outputs of a SavedModel in an order that changes from run to run, and the CSBDeep plugin takes but one.
+    Without ``recipe.image_units`` the results stay as the network puts them out.
     """
 
     def run(x: Any) -> dict[str, Any]:
@@ -80,24 +82,24 @@ def image_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[
         y = model(pad_to_multiple(tf, (x - offset) / scale, recipe.divisor), training=False)
         sizes = tf.shape(x)
         crop = [slice(0, sizes[axis]) for axis in range(1, len(recipe.axes))]
-        results = {}
-        for output in recipe.outputs:
-            part = y[(slice(None), *crop, slice(*output.channels))]
-            results[output.name] = _units(part, output, recipe, offset, scale)
-        return results
+        return {OUTPUT: _in_units(tf, y[(slice(None), *crop)], recipe, offset, scale)}
 
     return run
 
 
-def _units(part: Any, output: Output, recipe: Recipe, offset: Any, scale: Any) -> Any:
-    """Return an output in image units, if that is what the recipe wants."""
-    if not recipe.image_units:
-        return part
-    return part * scale if output.spread else part * scale + offset
+def _in_units(tf: Any, y: Any, recipe: Recipe, offset: Any, scale: Any) -> Any:
+    """Return the channels of all outputs in image units, if that is what the recipe wants."""
+    parts = []
+    for output in recipe.outputs:
+        part = y[..., slice(*output.channels)]
+        if recipe.image_units:
+            part = part * scale if output.spread else part * scale + offset
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
 
 def tile_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[str, Any]]:
-    """Return what a program runs that cuts images into tiles, all channels in the one output ``output``.
+    """Return what a program runs that cuts images into tiles.
 
     The bare network, as by `network_function`. Only a normalization by constants is part of it, forth and back,
     since it is the same for each tile and such programs could not know it.
@@ -108,19 +110,18 @@ def tile_function(tf: Any, model: Any, recipe: Recipe) -> Callable[[Any], dict[s
     def run(x: Any) -> dict[str, Any]:
         offset, scale = offset_and_scale(tf, x, recipe.normalization)
         y = model((x - offset) / scale, training=False)
-        parts = [_units(y[..., slice(*output.channels)], output, recipe, offset, scale) for output in recipe.outputs]
-        return {"output": tf.concat(parts, axis=-1)}
+        return {OUTPUT: _in_units(tf, y, recipe, offset, scale)}
 
     return run
 
 
 def network_function(tf: Any, model: Any) -> Callable[[Any], dict[str, Any]]:
-    """Return the bare network: normalized values in and out, all channels in the one output ``output``.
+    """Return the bare network: normalized values in and out, all channels in one output.
 
     This is the form that csbdeep exports.
     """
 
     def run(x: Any) -> dict[str, Any]:
-        return {"output": tf.identity(model(x, training=False))}
+        return {OUTPUT: tf.identity(model(x, training=False))}
 
     return run

@@ -64,3 +64,12 @@ class Recipe:
     def spatial(self) -> str:
         """The spatial axes, e.g. ``ZYX``."""
         return self.axes.removesuffix("C")
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels of all outputs, one after the other: ``output0``, ``output1``, ``scale0``, …"""
+        return tuple(
+            f"{output.name}{channel}"
+            for output in self.outputs
+            for channel in range(output.channels[1] - output.channels[0])
+        )

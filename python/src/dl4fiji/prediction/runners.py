@@ -34,10 +34,11 @@ class OnnxRunner:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the network's output (spatial, C) for ``x`` (spatial, C); MemoryError if memory does not suffice."""
+        batch = np.ascontiguousarray(x[np.newaxis], np.float32)
         try:
-            return self._session.run([self._output], {"input": np.ascontiguousarray(x[np.newaxis], np.float32)})[0][0]
-        except Exception as error:
-            # ONNX Runtime has one class for all failures while running.
+            result: Any = self._session.run([self._output], {"input": batch})[0]
+            return result[0]
+        except Exception as error:  # ONNX Runtime has one class for all failures while running
             if _says_memory(error):
                 raise MemoryError(str(error)) from error
             raise
@@ -55,7 +56,9 @@ class KerasRunner:
         self._tf.config.experimental.enable_tensor_float_32_execution(False)
         self._model = load_keras_model(folder, which)
         self._call = self._tf.function(lambda x: self._model(x, training=False), reduce_retracing=True)
-        self.title = "TensorFlow on the GPU" if self._tf.config.list_physical_devices("GPU") else "TensorFlow on the CPU"
+        self.title = (
+            "TensorFlow on the GPU" if self._tf.config.list_physical_devices("GPU") else "TensorFlow on the CPU"
+        )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the network's output (spatial, C) for ``x`` (spatial, C); MemoryError if memory does not suffice."""

@@ -18,11 +18,22 @@ class Image(Protocol):
     """What is read: an `ImageSource`, or an array as `ArrayImage`."""
 
     @property
-    def axes(self) -> str: ...
+    def axes(self) -> str:
+        """Letters of ``TZCYX`` in the order of the pixels."""
+        ...
+
     @property
-    def shape(self) -> tuple[int, ...]: ...
-    def region(self, **parts: slice | int) -> np.ndarray: ...
-    def at(self, **index: int) -> Self: ...
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of pixels along ``axes``."""
+        ...
+
+    def region(self, **parts: slice | int) -> np.ndarray:
+        """Return the pixels of a part."""
+        ...
+
+    def at(self, **index: int) -> Self:
+        """Return the part at fixed positions along some axes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,9 +113,7 @@ class Layout:
                 f"{name} has {found} channel{'s' if found > 1 else ''} but this model takes {recipe.channels_in}: "
                 "choose images with the channels that it was trained on."
             )
-        looped = "".join(
-            axis for axis in image.axes if axis not in recipe.spatial and not (channels and axis == "C")
-        )
+        looped = "".join(axis for axis in image.axes if axis not in recipe.spatial and not (channels and axis == "C"))
         return cls(looped, sizes, recipe.spatial, channels)
 
     @property

@@ -74,9 +74,7 @@ def choose_core(
         return _up(math.ceil(wanted / parts[axis]), divisor[axis])
 
     def pixels() -> int:
-        return math.prod(
-            min(core(axis) + 2 * halo[axis], _up(size, divisor[axis])) for axis, size in enumerate(shape)
-        )
+        return math.prod(min(core(axis) + 2 * halo[axis], _up(size, divisor[axis])) for axis, size in enumerate(shape))
 
     while pixels() > budget:
         free = [axis for axis in range(len(shape)) if core(axis) > divisor[axis]]
