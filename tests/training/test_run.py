@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -194,6 +196,25 @@ def test_canceled_training_has_its_best_weights_and_can_go_on(
     assert sorted(path.name for path in model.path.parent.iterdir()) == ["my cells", "whole"]
 
 
+def test_cancel_during_the_quality_control_makes_the_model_without_it(
+    job: Path, model: ModelFolder, pairs: Callable[..., Any], tiny: Callable[..., Any], watcher: Any
+) -> None:
+    class Impatient(watcher):
+        def canceled(self) -> bool:
+            return self.phases[-1].startswith("Judging")
+
+    fields, options = pairs(3), tiny(epochs=2)
+    info = train(CARE, fields, options, job, model, Impatient())
+    assert info.training["canceled"]
+    assert info.training["epochs"] == 2
+    assert info.quality == {}
+    again = watcher()
+    info = train(CARE, fields, options, job, model, again)
+    assert again.rows == [], "nothing was trained again"
+    assert not info.training["canceled"]
+    assert info.quality
+
+
 def test_model_that_another_request_was_canceled_to_is_not_replaced(
     job: Path, model: ModelFolder, pairs: Callable[..., Any], tiny: Callable[..., Any], watcher: Any
 ) -> None:
@@ -224,6 +245,19 @@ def test_starts_from_a_model_with_its_learning_rate_unless_one_is_given(
     assert row["learning_rate"] == (1e-5 if given else best["learning_rate"])
     assert row["val_loss"] < rows[0]["val_loss"]
     assert info.training["start_from"] == "first"
+
+
+def test_resuming_needs_the_model_to_start_from_no_more(
+    tmp_path: Path, job: Path, model: ModelFolder, pairs: Callable[..., Any], tiny: Callable[..., Any], watcher: Any
+) -> None:
+    fields = pairs(3)
+    first = ModelFolder(tmp_path / "models" / "first")
+    train(CARE, fields, tiny(epochs=1, learning_rate=3e-3), tmp_path / "job 1", first, watcher())
+    options = CARE.Options(**(tiny(epochs=3).model_dump() | {"learning_rate": 4e-4}))
+    train(CARE, fields, options, job, model, watcher(cancel_after=12), start_from="first")
+    shutil.rmtree(first.path)
+    train(CARE, fields, options, job, model, watcher(), start_from="first")
+    assert [row["learning_rate"] for row in read_history(model.history_file)] == [3e-3] * 3
 
 
 class Greedy(Care2D):
@@ -269,7 +303,8 @@ def test_memory_that_never_suffices_is_told_with_advice(
 
 def test_keras_setup_comes_first() -> None:
     code = "import tensorflow\nfrom dl4fiji.keras_setup import prepare\nprepare()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    fresh = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=fresh)
     assert done.returncode == 1
     assert "imported before dl4fiji.keras_setup.prepare()" in done.stderr
     assert import_tensorflow().keras.Model.__module__.startswith("tf_keras")

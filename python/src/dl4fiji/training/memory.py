@@ -19,9 +19,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     tf = import_tensorflow()
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
         return True
-    # CUDA's libraries report it by other errors, too.
-    text = str(error).lower()
-    return isinstance(error, tf.errors.OpError) and ("out of memory" in text or "out_of_memory" in text)
+    # CUDA's libraries report it by other errors, too; oneDNN, which computes on the CPU, by its status 1.
+    signs = ("out of memory", "out_of_memory", "received an exception:status: 1,")
+    return isinstance(error, tf.errors.OpError) and any(sign in str(error).lower() for sign in signs)
 
 
 def out_of_memory_error(options: Any, device: Device) -> ResourceError:

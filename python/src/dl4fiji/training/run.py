@@ -18,7 +18,7 @@ from dl4fiji.keras_setup import import_tensorflow, seed_everything
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
 from dl4fiji.progress import Progress
-from dl4fiji.training.checkpoint import Checkpoints
+from dl4fiji.training.checkpoint import Checkpoint, Checkpoints
 from dl4fiji.training.device import Device, choose_device
 from dl4fiji.training.history import History
 from dl4fiji.training.loop import Loop, Plan
@@ -27,6 +27,9 @@ from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import FLOAT, Forecast, forecast, known_speed
 from dl4fiji.training.saving import Request, Trained, finish, refuse_existing
 from dl4fiji.training.transfer import Start, find_start
+
+CHECKPOINTS = "checkpoints"
+"""Name of the folder of checkpoints in a job's folder."""
 
 _DISK_COPIES = 14
 """Copies of the weights that a training keeps at most: 2 checkpoints with Adam's slots, one more while it is
@@ -105,7 +108,7 @@ def train(
         progress.warning(warning)
     parameters = network.footprint(options, dataset.channels_in, dataset.channels_out).parameters
     require_space(job_folder, parameters * FLOAT * _DISK_COPIES + 2**24, "the training's checkpoints")
-    start, asked = _start(asked)
+    start, asked = _start(asked, Checkpoints(job_folder / CHECKPOINTS).newest())
     return _Course(asked, dataset, chosen, start, progress).run()
 
 
@@ -121,15 +124,19 @@ def _as_request(
     }  # fmt: skip
 
 
-def _start(asked: Request) -> tuple[Start | None, Request]:
-    """Read the weights to start from and take over their learning rate, unless the user gave one."""
+def _start(asked: Request, newest: Checkpoint | None) -> tuple[Start | None, Request]:
+    """Read the weights to start from and take over their learning rate, unless the user chose one.
+
+    Dialogs send all options, so a rate that is the default does not count as chosen. A training that is resumed
+    has its weights in the checkpoint, and its first learning rate in the history.
+    """
     if not asked.start_from:
         return None, asked
-    start = find_start(asked.start_from, asked.model_folder.path.parent)
-    if start.learning_rate is None or "learning_rate" in asked.options.model_fields_set:
+    start = find_start(asked.start_from, asked.model_folder.path.parent) if newest is None else None
+    rate = newest.rows[0]["learning_rate"] if newest is not None else start.learning_rate if start else None
+    if rate is None or asked.options.learning_rate != type(asked.options).model_fields["learning_rate"].default:
         return start, asked
-    options = asked.options.model_copy(update={"learning_rate": start.learning_rate})
-    return start, replace(asked, options=options)
+    return start, replace(asked, options=asked.options.model_copy(update={"learning_rate": rate}))
 
 
 class _Course:
@@ -140,7 +147,7 @@ class _Course:
     ) -> None:
         self._asked, self._dataset, self._device, self._start = asked, dataset, device, start
         self._progress = progress
-        self._checkpoints = Checkpoints(asked.job_folder / "checkpoints")
+        self._checkpoints = Checkpoints(asked.job_folder / CHECKPOINTS)
         self._history = History(asked.job_folder / "history.csv")
         self._channels = dataset.channels_in, dataset.channels_out
 

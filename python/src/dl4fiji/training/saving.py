@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from dl4fiji import __version__
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.data.pairs import summarize
-from dl4fiji.errors import ConflictError
+from dl4fiji.errors import Canceled, ConflictError
 from dl4fiji.files import atomic_folder, atomic_path, read_json, write_json
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
@@ -100,7 +100,10 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         trained.model.save_weights(str(folder.weights("last")), save_format="h5")
         shutil.copyfile(best_file, folder.weights("best"))
         assign_weights(trained.model, read_weights(best_file), str(best_file))
-        quality = {} if trained.canceled else _judge(trained, best, progress)
+        try:
+            quality = {} if trained.canceled else _judge(trained, best, progress)
+        except Canceled:
+            quality, trained = {}, replace(trained, canceled=True)
         _give_advice(trained, quality, progress)
         progress.phase("Saving the model")
         shutil.copyfile(history.path, folder.history_file)
