@@ -27,6 +27,7 @@ from dl4fiji.prediction.keras_model import load_keras_model
 from dl4fiji.progress import SilentProgress
 from dl4fiji.training.history import best_row, read_history
 from dl4fiji.training.run import train
+from dl4fiji.training.transfer import find_start
 
 BOTH = pytest.mark.parametrize("name", ["noise2void-2d", "noise2void-3d"])
 
@@ -176,3 +177,27 @@ def test_from_noisy_images_to_fiji(name: str, tmp_path: Path, small_options: Cal
     (mean,), (std,) = info.normalization.mean, info.normalization.std
     ours = load_keras_model(folder)((raw - mean) / std, training=False).numpy() * std + mean
     np.testing.assert_allclose(served(input=tf.constant(raw))["output"].numpy(), ours, atol=1e-4 * std)
+
+
+def test_starts_from_a_model_of_n2v(tmp_path: Path, small_options: Callable[..., Any]) -> None:
+    import_tensorflow()
+    from n2v.models import N2V, N2VConfig
+
+    config = N2VConfig(
+        np.random.default_rng(0).random((2, 16, 16, 1), np.float32),
+        unet_kern_size=3,
+        unet_n_depth=1,
+        unet_n_first=4,
+        n2v_patch_shape=(16, 16),
+        train_learning_rate=1e-4,
+    )  # one network per channel, as n2v does by default
+    theirs = N2V(config, "peer", basedir=str(tmp_path)).keras_model
+    theirs.set_weights([np.random.default_rng(1).random(w.shape) for w in theirs.get_weights()])
+    theirs.save_weights(str(tmp_path / "peer" / "weights_best.h5"))
+    network = get("noise2void-2d")
+    model = network.build(small_options(network), 1, 1)
+    start = find_start(str(tmp_path / "peer"), tmp_path)
+    start.apply(model)
+    assert start.learning_rate == 1e-4
+    image = np.random.default_rng(2).random((1, 16, 16, 1), np.float32)
+    np.testing.assert_allclose(model.predict_on_batch(image), theirs.predict_on_batch(image), rtol=1e-5)

@@ -69,8 +69,8 @@ def footprint(
     heads
         Final convolutions of kernel 1, each with ``channels_out`` filters.
     batch_normalization
-        Each convolution of the U-Net is followed by a normalization and an activation of its own, whose outputs
-        are kept, too; the normalization has 4 numbers per filter.
+        Each convolution of the U-Net is followed by a normalization, which has 4 numbers per filter, and an
+        activation of its own. The training keeps what goes into the one and what comes out of the other.
     narrow_way_up
         The first convolution of each level on the way up has ``first_filters`` filters, as in n2v's variant.
     """
@@ -82,7 +82,7 @@ def footprint(
         normalized = batch_normalization and size == kernel
         pixels = 1 / 2 ** (dimensions * level)
         parameters += (size * before + 1) * after + (4 * after if normalized else 0)
-        activations += after * pixels * (3 if normalized else 1)
+        activations += after * pixels * (2 if normalized else 1)
         largest = max(largest, (before + after) * pixels)
         return after
 
