@@ -1,4 +1,4 @@
-"""Small CARE networks with weights as initialized, exported once for all tests that need an export."""
+"""Small networks with weights as initialized, exported once for all tests that need an export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.data.normalization import FixedNormalization, Normalization, PercentileNormalization
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.networks import get
@@ -37,14 +37,16 @@ def make_model(
     probabilistic: bool = False,
     channels: int = 1,
     name: str = "",
+    normalization: Normalization | None = None,
     **options: object,
 ) -> ModelFolder:
     """Make a model folder as a training leaves it, with a network of few filters as initialized."""
     tf = import_tensorflow()
     own = get(network)
-    chosen = own.Options(
-        **{"depth": 2, "kernel_size": 3, "first_filters": 4, "probabilistic": probabilistic, **options}
-    )
+    small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4}
+    if "probabilistic" in own.Options.model_fields:
+        small["probabilistic"] = probabilistic
+    chosen = own.Options(**{**small, **options})
     tf.keras.utils.set_random_seed(7)
     model = ModelFolder(folder / (name or f"{network} {channels}"))
     (model.path / "weights").mkdir(parents=True)
@@ -61,7 +63,7 @@ def make_model(
             axes=own.axes,
             channels_in=channels,
             channels_out=channels,
-            normalization=PercentileNormalization(),
+            normalization=normalization or PercentileNormalization(),
             created=CREATED,
             pixel_size={"Y": 0.25, "X": 0.25},
             pixel_unit="µm",
@@ -80,6 +82,20 @@ def exported(variant: str) -> ModelFolder:
 
     network, probabilistic, channels = VARIANTS[variant]
     model = make_model(Path(_folder().name), network, probabilistic, channels, name=variant)
+    export_model(model, certify=False)
+    return model
+
+
+@cache
+def exported_network(network: str) -> ModelFolder:
+    """Return an exported model of any network, with one channel; as `exported`."""
+    from dl4fiji.export import export_model
+
+    for variant, (name, probabilistic, channels) in VARIANTS.items():
+        if (name, probabilistic, channels) == (network, False, 1):
+            return exported(variant)
+    fixed = FixedNormalization(mean=(800.0,), std=(600.0,)) if network.startswith("noise2void") else None
+    model = make_model(Path(_folder().name), network, name=network, normalization=fixed)
     export_model(model, certify=False)
     return model
 
