@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import end_workers, wait_until
 
 from dl4fiji.home import Home
 from dl4fiji.jobs.devices import CPU, Device, find_devices
@@ -16,6 +15,7 @@ from dl4fiji.jobs.files import JobFiles
 from dl4fiji.jobs.job import JobState, SelfTestRequest
 from dl4fiji.jobs.scheduler import Scheduler
 from dl4fiji.jobs.store import JobStore
+from serving import end_workers, wait_until
 
 _GPUS = [Device("gpu:0", "first"), Device("gpu:1", "second")]
 

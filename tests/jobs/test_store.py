@@ -135,7 +135,9 @@ def test_history_counts_a_repeated_epoch_once(store: JobStore) -> None:
 
 def test_what_the_worker_told_outlives_its_crash(store: JobStore) -> None:
     job_id = _started(store)
-    store.record(job_id, [("result", {"model": "nuclei"}), ("warning", {"text": "few"}), ("warning", {"text": "few"})], 9)
+    store.record(
+        job_id, [("result", {"model": "nuclei"}), ("warning", {"text": "few"}), ("warning", {"text": "few"})], 9
+    )
     store.conclude(job_id, JobState.CRASHED, error="gone", exit_code=-9, log_tail=["a", "b"])
     job = store.get(job_id)
     assert (job.result, job.warnings, job.log_tail, job.exit_code) == ({"model": "nuclei"}, ["few"], ["a", "b"], -9)

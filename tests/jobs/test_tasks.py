@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from serving import ServiceProcess, wait_for_end, wait_until
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.errors import ConflictError, DataError, OptionError
 from dl4fiji.jobs.job import DataRequest, JobState, PredictRequest, TrainRequest
+from serving import ServiceProcess, wait_for_end, wait_until
 
 _OPTIONS = {
     "epochs": 8, "steps_per_epoch": 10, "batch_size": 4, "patch_size": "32x32", "first_filters": 4, "depth": 1,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from serving import ServiceProcess, end_workers, figure, wait_for_end
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import DataRequest, SelfTestRequest, TrainRequest
+from serving import ServiceProcess, end_workers, figure, wait_for_end
 
 READY_SECONDS = 1.5
 MEMORY = 150 * 2**20

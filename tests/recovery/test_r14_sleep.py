@@ -7,11 +7,11 @@ import signal
 import time
 
 import pytest
-from serving import ServiceProcess, figure, wait_until
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
 from dl4fiji.jobs.job import JobState, SelfTestRequest
+from serving import ServiceProcess, figure, wait_until
 
 
 def _sleep_and_wake(service: ServiceProcess, seconds: float) -> int:

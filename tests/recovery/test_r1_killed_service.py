@@ -6,11 +6,11 @@ import random
 import time
 
 import pytest
-from serving import ServiceProcess, end_workers, figure, wait_until
 
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import JobState, SelfTestRequest
 from dl4fiji.jobs.store import JobStore
+from serving import ServiceProcess, end_workers, figure, wait_until
 
 JOBS = 20
 BACK_SECONDS = 10.0

@@ -6,13 +6,12 @@ import os
 import signal
 import time
 
-from serving import ServiceProcess, end_workers, figure, wait_until
-
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
 from dl4fiji.home import Home
 from dl4fiji.jobs.files import TAIL_LINES
 from dl4fiji.jobs.job import JobState, SelfTestRequest
+from serving import ServiceProcess, end_workers, figure, wait_until
 
 LIMIT_SECONDS = 2.0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import psutil
-from serving import ServiceProcess, figure, wait_until
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
 from dl4fiji.jobs.job import JobState, SelfTestRequest
+from serving import ServiceProcess, figure, wait_until
 
 ACKNOWLEDGED_SECONDS = 0.2
 STOPPED_SECONDS = 2.0

@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-from serving import ServiceProcess, figure, wait_until
 
 from dl4fiji.jobs.job import JobState, SelfTestRequest
+from serving import ServiceProcess, figure, wait_until
 
 THREADS = 16
 SUBMISSIONS = 200

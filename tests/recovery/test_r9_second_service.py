@@ -8,11 +8,10 @@ import sys
 import threading
 import time
 
-from serving import ServiceProcess, figure
-
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json, write_json
 from dl4fiji.home import Home
+from serving import ServiceProcess, figure
 
 REFUSED_SECONDS = 1.0
 

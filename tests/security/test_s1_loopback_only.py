@@ -6,11 +6,11 @@ import socket
 
 import psutil
 import pytest
-from serving import ServiceProcess, figure, wait_until
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
 from dl4fiji.jobs.job import SelfTestRequest
+from serving import ServiceProcess, figure, wait_until
 
 
 def _listening(pid: int) -> list[tuple[str, int]]:

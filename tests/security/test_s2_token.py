@@ -9,10 +9,10 @@ import sqlite3
 import stat
 
 import pytest
-from serving import ServiceProcess, all_routes, figure
 
 from dl4fiji.home import Home
 from dl4fiji.service import credentials
+from serving import ServiceProcess, all_routes, figure
 
 
 def _wrong_headers(token: str, port: int) -> list[dict[str, str]]:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from serving import METHODS, ServiceProcess, all_routes, end_workers, figure, wait_for_end
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.jobs.job import SelfTestRequest
+from serving import METHODS, ServiceProcess, all_routes, end_workers, figure, wait_for_end
 
 _BODY = json.dumps({"kind": "selftest", "seconds": 0.1}).encode()
 
@@ -111,6 +111,6 @@ def test_s4_every_answer_bears_safe_headers(service: ServiceProcess) -> None:
         assert "http:" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"

@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from serving import ServiceProcess, figure
 
 from dl4fiji.data.normalization import PercentileNormalization
 from dl4fiji.errors import InputError
 from dl4fiji.home import Home, check_name
 from dl4fiji.model import ModelFolder, ModelInfo
+from serving import ServiceProcess, figure
 
 CANARY = "canary-7f3a91"
 GENERATED = 2000

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from serving import ServiceProcess, figure, wait_for_end, wait_until
-
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
 from dl4fiji.jobs.job import DataRequest, SelfTestRequest, TrainRequest
+from serving import ServiceProcess, figure, wait_for_end, wait_until
 
 CASES = 500
 _PIECES = (

@@ -92,7 +92,7 @@ def from_validation(findings: Sequence[Any]) -> InputError:
 def _sentence(finding: Any) -> str:
     place, *path = (str(part) for part in finding["loc"])
     kinds = {"train", "predict", "export", "selftest"}
-    field = ".".join(part for part in path if part not in kinds) or "the body"
+    field = ".".join(part for part in path if part not in kinds and not part.isdecimal()) or "the body"
     kind, message = finding["type"], finding["msg"].rstrip(".")
     if kind == "json_invalid":
         return f"The request is not valid JSON ({finding.get('ctx', {}).get('error', message)}): correct it."
@@ -107,4 +107,7 @@ def _sentence(finding: Any) -> str:
     if len(shown) > 80:
         shown = f"{shown[:80]}…"
     where = "" if place == "body" else f" in the {place}"
-    return f"{field}{where} is {shown}, but must be another: {message.removeprefix('Value error, ')}."
+    reason = message.removeprefix("Value error, ")
+    if reason.startswith("Input should be "):
+        return f"{field}{where} is {shown} but must be {reason.removeprefix('Input should be ')}."
+    return f"{field}{where} cannot be {shown}: {reason}."

@@ -1,0 +1,301 @@
+"""The pages in a real browser: live, safe, usable by keyboard, in the dark and in the light."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dl4fiji.client import ServiceClient
+from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.files import write_json
+from dl4fiji.home import Home
+from dl4fiji.jobs.job import DataRequest, JobState, SelfTestRequest, TrainRequest
+from dl4fiji.model import ModelFolder, ModelInfo
+from serving import ServiceProcess, end_workers, figure, wait_for_end, wait_until
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium on this computer (apt-get install chromium)")
+
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_NASTY = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>\'"]'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window."""
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        yield started
+        started.close()
+
+
+class Window:
+    """A page of a signed-in browser that notes all that should not happen."""
+
+    def __init__(self, browser: Any, service: ServiceProcess, **settings: Any) -> None:
+        self.url = f"http://127.0.0.1:{service.port}"
+        self.context = browser.new_context(viewport={"width": 1200, "height": 850}, **settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.complaints: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", lambda request: self._note(request.url))
+        with service.client() as client:
+            self.page.goto(client.login_url())
+
+    def _note(self, url: str) -> None:
+        if not url.startswith(self.url):
+            self.foreign.append(url)
+
+    def open(self, path: str) -> Any:
+        """Go to a page of the service."""
+        self.page.goto(self.url + path)
+        return self.page
+
+    def until(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true; asked from outside, for the pages' policy forbids eval."""
+        wait_until(lambda: self.page.evaluate(condition), 20, condition)
+
+    def close(self) -> None:
+        """Close it; nothing may have been loaded from elsewhere, and no script may have failed or been stopped."""
+        harmed = self.page.evaluate("window.harmed")
+        self.context.close()
+        assert harmed is None
+        assert self.foreign == []
+        assert self.complaints == []
+
+    def picture(self, name: str) -> None:
+        """Keep a picture for people to look at, where ``DL4FIJI_SHOTS`` names a folder."""
+        folder = os.environ.get("DL4FIJI_SHOTS")
+        if folder:
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+@pytest.fixture
+def window(browser: Any, service: ServiceProcess) -> Iterator[Window]:
+    """A signed-in window."""
+    opened = Window(browser, service)
+    yield opened
+    opened.close()
+    end_workers(service.home)
+
+
+def _model(home: Home, name: str, **more: Any) -> ModelFolder:
+    """Put a model with results on the disk."""
+    folder = ModelFolder(home.models / name)
+    folder.package.mkdir(parents=True)
+    (folder.package / "rdf.yaml").write_text("id: x\n", encoding="utf-8")
+    engines = {
+        "TensorFlow Java 1.15.0": {"tried": True, "loaded": True, "max_difference": 8.5e-7, "reason": ""},
+        "TensorFlow Java 2.7.4": {"tried": False, "loaded": False, "max_difference": None, "reason": "No Java here."},
+    }
+    write_json(folder.certificate_file, engines)
+    quality = {"psnr": {"input": 24.2, "prediction": 30.4}, "ssim": {"input": 0.47, "prediction": 0.675}}
+    folder.write(
+        ModelInfo(
+            name=name, network="care-2d", options={"epochs": 5}, axes="YXC", channels_in=1, channels_out=1,
+            normalization=PercentileNormalization(), created=datetime.now(UTC), quality=quality,
+            training={"images": "8 pairs", "canceled": False}, **more,
+        )
+    )  # fmt: skip
+    return folder
+
+
+def test_a_stranger_is_told_how_to_sign_in(browser: Any, service: ServiceProcess) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    answer = page.goto(f"http://127.0.0.1:{service.port}/jobs/20260101-000000-abcdef")
+    assert answer.status == 401
+    assert "dl4fiji service open" in page.inner_text("main")
+    size = page.eval_on_selector("h1", "heading => getComputedStyle(heading).fontSize")
+    assert size == "24px", "its own style is allowed by its hash"
+    context.close()
+
+
+def test_the_list_of_jobs_is_live(window: Window, client: ServiceClient) -> None:
+    page = window.open("/")
+    assert page.is_visible("#empty")
+    job = client.submit(SelfTestRequest(seconds=3, steps=30, epochs=6, as_training=True))
+    waiting = client.submit(SelfTestRequest(seconds=0.1, as_training=True))
+    row = page.locator(f'tr[data-job="{job.id}"]')
+    row.locator("text=running").wait_for()
+    window.until(f"document.querySelector('tr[data-job=\"{job.id}\"] progress').value > 3")
+    window.picture("jobs")
+    assert page.is_hidden("#empty")
+    page.locator(f'tr[data-job="{waiting.id}"] .badge.complete').wait_for()
+    row.locator(".badge.complete").wait_for()
+    first = page.locator("tbody tr").first
+    assert first.get_attribute("data-job") == waiting.id, "newest first"
+    row.locator("a").click()
+    page.wait_for_url(f"**/jobs/{job.id}")
+
+
+def test_a_job_is_followed_canceled_and_resumed(window: Window, client: ServiceClient) -> None:
+    job = client.submit(SelfTestRequest(seconds=30, steps=300, epochs=100, as_training=True))
+    page = window.open(f"/jobs/{job.id}")
+    window.until("Number(document.getElementById('chart').dataset.epochs) >= 3")
+    seen = int(page.get_attribute("#chart", "data-epochs"))
+    window.until(f"Number(document.getElementById('chart').dataset.epochs) >= {seen + 3}")
+    assert len(page.get_attribute("#chart polyline.train", "points").split()) >= seen + 3
+    assert page.locator("#warnings li").all_inner_texts() == ["This is a test without a network."]
+    window.until("document.getElementById('log').textContent.includes('Testing the service')")
+    assert "/ 100" in page.inner_text("#epoch")
+    window.picture("job")
+
+    page.focus("#chart")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#chart .cross", state="attached")
+    assert page.inner_text("#readout").startswith("epoch ")
+    page.click("#scale")
+    assert page.get_attribute("#scale", "aria-pressed") == "true"
+
+    page.click("#cancel button")
+    page.locator(".badge.canceled").wait_for()
+    wait_for_end(client, job.id)
+    page.locator("#resume button").wait_for()
+    assert page.is_hidden("#cancel")
+    page.focus("#resume button")
+    page.keyboard.press("Enter")
+    page.locator(".badge.running").wait_for()
+    wait_until(lambda: client.job(job.id).attempts == 2, 20, "the second attempt")
+    client.cancel(job.id)
+    page.locator(".badge.canceled").wait_for()
+
+
+def test_a_failure_is_told_on_the_page_at_once(window: Window, client: ServiceClient) -> None:
+    job = client.submit(SelfTestRequest(seconds=3, steps=30, fail="memory"))
+    page = window.open(f"/jobs/{job.id}")
+    page.locator("#error:visible").wait_for()
+    assert "smaller batch size" in page.inner_text("#error")
+    assert "Traceback" not in page.inner_text("#error")
+    window.picture("failed")
+
+
+def test_nothing_that_users_name_is_run(window: Window, client: ServiceClient, service: ServiceProcess) -> None:
+    """What S8 asks of the dashboard: file names, authors, warnings with HTML in them."""
+    folder = service.home.root.parent / _NASTY.replace("/", "∕")
+    folder.mkdir()
+    blocker = client.submit(SelfTestRequest(seconds=60, steps=600, as_training=True))
+    request = TrainRequest(
+        network="care-2d", name="harmless", data=DataRequest(source=str(folder), target=str(folder)), authors=[_NASTY]
+    )
+    job = client.submit(request)
+    _model(service.home, "model", warnings=[_NASTY], authors=[_NASTY])
+    (service.home.models / f"{_NASTY.replace('/', '')[:60]}").mkdir()
+    for path in ("/", f"/jobs/{job.id}", "/models", "/models/model", f"/jobs/{blocker.id}", "/train"):
+        page = window.open(path)
+        page.wait_for_load_state()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.querySelectorAll('img[onerror], main script').length") == 0
+    page = window.open(f"/jobs/{job.id}")
+    page.click("summary")
+    assert _NASTY in page.inner_text("details pre").replace('\\"', '"')
+    with service.home.job(blocker.id).joinpath("log.txt").open("a", encoding="utf-8") as log:
+        log.write(_NASTY)
+    page = window.open(f"/jobs/{blocker.id}")
+    window.until("document.getElementById('log').textContent.includes('onerror')")
+    for running in (job, blocker):
+        client.cancel(running.id)
+        wait_for_end(client, running.id)
+    page.locator(".badge.canceled").wait_for()
+
+
+def test_models_show_quality_and_engines(window: Window, service: ServiceProcess) -> None:
+    _model(service.home, "nuclei (2)")
+    page = window.open("/models")
+    assert "24.20 → 30.40" in page.inner_text("tbody")
+    page.click("text=nuclei (2)")
+    text = page.inner_text("main")
+    for part in ("30.40", "0.675", "TensorFlow Java 1.15.0", "8.5e-07", "not tried", "No Java here.", "8 pairs"):
+        assert part in text
+    window.picture("model")
+
+
+def test_the_form_tells_all_that_is_wrong_then_queues(
+    window: Window, client: ServiceClient, service: ServiceProcess
+) -> None:
+    blocker = client.submit(SelfTestRequest(seconds=60, steps=600, as_training=True))
+    images = service.home.root.parent / "images"
+    images.mkdir()
+    page = window.open("/train?network=care-3d")
+    assert page.input_value("#option-patch_size") == "16x64x64"
+    page.fill("#source", "relative")
+    page.fill("#target", str(images))
+    page.fill("#name", "from the page")
+    page.fill("#option-patch_size", "7 apples")
+    page.check("text=Augmentation")
+    page.click("text=Start training")
+    page.locator(".note.bad").wait_for()
+    problems = page.locator(".note.bad li").all_inner_texts()
+    assert any("'patch_size'" in problem for problem in problems)
+    assert any("absolute path" in problem for problem in problems)
+    assert page.input_value("#name") == "from the page", "nothing typed is lost"
+    assert page.is_checked("text=Augmentation")
+    window.picture("form")
+    page.fill("#source", str(images))
+    page.fill("#option-patch_size", "16x32x32")
+    page.click("text=Start training")
+    page.wait_for_url("**/jobs/*")
+    job = client.jobs()[0]
+    assert job.state is JobState.QUEUED
+    assert (job.request["network"], job.request["name"]) == ("care-3d", "from the page")
+    assert job.request["options"]["patch_size"] == "16x32x32"
+    assert job.request["options"]["augmentation"] is True
+    for running in (job, blocker):
+        client.cancel(running.id)
+    window.complaints = [text for text in window.complaints if "400 (Bad Request)" not in text]
+
+
+def test_dark_and_light(browser: Any, service: ServiceProcess) -> None:
+    grounds = {}
+    for scheme in ("light", "dark"):
+        window = Window(browser, service, color_scheme=scheme)
+        page = window.open("/")
+        grounds[scheme] = page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
+        window.close()
+    assert grounds == {"light": "rgb(246, 247, 248)", "dark": "rgb(16, 22, 27)"}
+
+
+def test_everything_is_reached_by_keyboard(window: Window, client: ServiceClient) -> None:
+    wait_for_end(client, client.submit(SelfTestRequest(seconds=0.1)).id)
+    page = window.open("/")
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent.trim()"))
+    assert reached[0] == "To the content"
+    assert {"Jobs", "Models", "Train", "Train a network", "Self-test of 0.1 s"} <= set(reached)
+
+
+def test_r11_a_long_history_is_drawn_quickly(
+    window: Window, client: ServiceClient, service: ServiceProcess, record_property
+) -> None:
+    job = wait_for_end(client, client.submit(SelfTestRequest(seconds=1, steps=10_000, epochs=10_000)).id, 120)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        status, _, body = service.authorized("GET", f"/api/v1/jobs/{job.id}/history?points=2000")
+        seconds.append(time.perf_counter() - began)
+        assert status == 200
+    assert len(body) <= 2**20
+    page = window.open(f"/jobs/{job.id}")
+    window.until("Number(document.getElementById('chart').dataset.epochs) === 2000")
+    figure(
+        record_property, "R11", f"10 000 epochs: page data {len(body) / 1024:.0f} KiB in {min(seconds) * 1000:.0f} ms"
+    )
+    assert min(seconds) <= 0.2
+    assert "10000" in page.inner_text("#readout")
