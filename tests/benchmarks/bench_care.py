@@ -1,7 +1,7 @@
 """CARE 2D beside csbdeep's own training and prediction, on real pairs and at an equal budget.
 
 Data: FMD denoising, 12 fields of view with two noisy frames each (`data/README.md` of the shared images). Split by
-field: 8 fields train, 1 validates, 3 are held out, one of each microscope. Budget: 4 epochs of 100 steps of 16
+field: 8 fields train, 1 validates, 3 are held out, one of each microscope. Budget: 8 epochs of 50 steps of 16
 patches of 64×64; network of depth 2, kernel 3, 32 filters; as many validation patches for both.
 
 Both work in their own way: csbdeep cuts 100 patches per image beforehand and normalizes by its defaults (random
@@ -10,18 +10,16 @@ percentiles 2 and 99.8 everywhere. Both keep the best weights and predict with t
 the image's units and compared with the truth on the scale of 8 bits (range 255), as they are and after a linear fit
 to the truth: a noisy image has wider percentiles than the clean one, which the return to units cannot know.
 
-Each trainer runs in a process of its own, one after the other, with TensorFlow's own choice of threads. Steps per
-second are those of the epochs after the first, from the end of one to the end of the next: validation and saving
-are in it, TensorFlow's start and tracing are not.
+Each trainer runs in a process of its own with TensorFlow's own choice of threads. The two train in turns, epoch by
+epoch, one standing still while the other works, so that whatever else the machine does meets both alike. Steps per
+second are those of the epochs after the first: validation and saving are in it, TensorFlow's start and tracing are
+not. The ratio is the median of the ratios of neighboring epochs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,12 +27,12 @@ from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
-import psutil
 from skimage.metrics import structural_similarity
+from turns import Turns, run_seed, speed_ratio
 
 HELD_OUT = ("Confocal_BPAE_B", "TwoPhoton_BPAE_R", "WideField_BPAE_B")
 VALIDATION = ("Confocal_MICE",)
-EPOCHS, STEPS, BATCH, PATCH, PATCHES_PER_IMAGE = 4, 100, 16, 64, 100
+EPOCHS, STEPS, BATCH, PATCH, PATCHES_PER_IMAGE = 8, 50, 16, 64, 100
 DEPTH, KERNEL, FILTERS, LEARNING_RATE = 2, 3, 32, 4e-4
 PREDICTION_ROUNDS = 3
 TRAINERS = ("csbdeep", "dl4fiji")
@@ -102,12 +100,7 @@ def judge(predict: Any, pairs: Pairs) -> dict[str, float]:
     return figures | {"pixels_per_second": sum(source.size for source, _ in pairs) / seconds}
 
 
-def speed(epoch_ends: list[float]) -> float:
-    """Return steps per second of the epochs after the first."""
-    return (len(epoch_ends) - 1) * STEPS / (epoch_ends[-1] - epoch_ends[0])
-
-
-def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, float]:
+def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, Any]:
     """Train and predict as csbdeep's examples do."""
     from dl4fiji.keras_setup import import_tensorflow
 
@@ -130,19 +123,19 @@ def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, float]:
     )  # fmt: skip
     model = CARE(config, f"csbdeep-{seed}", basedir=str(work))
     model.prepare_for_training()
-    ends: list[float] = []
+    turns = Turns(STEPS)
 
     class Stopwatch(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            ends.append(time.perf_counter())
+            turns.epoch_ended()
 
     model.callbacks.append(Stopwatch())
     model.train(source, target, validation_data=validation)
     figures = judge(lambda image: model.predict(image.astype(np.float32), "YX"), read_pairs(data / "test"))
-    return figures | {"steps_per_second": speed(ends), "validation_patches": len(validation[0])}
+    return figures | turns.figures() | {"validation_patches": len(validation[0])}
 
 
-def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, float]:
+def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, Any]:
     """Train by `dl4fiji.training.run.train` and predict with the model folder that it makes."""
     from dl4fiji import networks
     from dl4fiji.model import ModelFolder
@@ -150,12 +143,12 @@ def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, float]:
     from dl4fiji.progress import SilentProgress
     from dl4fiji.training.run import train
 
-    ends: list[float] = []
+    turns = Turns(STEPS)
 
     class Stopwatch(SilentProgress):
         def epoch(self, row: dict[str, float]) -> None:
             super().epoch(row)
-            ends.append(time.perf_counter())
+            turns.epoch_ended()
 
     folder = ModelFolder(work / f"dl4fiji-{seed}")
     fields = SimpleNamespace(
@@ -166,7 +159,7 @@ def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, float]:
     train(networks.get("care-2d"), fields, our_options(seed), work / f"job-{seed}", folder, Stopwatch())
     predictor = Predictor(folder, "best")
     figures = judge(lambda image: predictor.predict_array(image, "YX"), read_pairs(data / "test"))
-    return figures | {"steps_per_second": speed(ends), "validation_patches": validation_patches(data)}
+    return figures | turns.figures() | {"validation_patches": validation_patches(data)}
 
 
 def our_options(seed: int) -> Any:
@@ -200,31 +193,6 @@ def validation_patches(data: Path) -> int:
     return len(source.validation()[0])
 
 
-def run_child(trainer: str, seed: int, data: Path, work: Path, script: str = __file__) -> dict[str, Any]:
-    """Train and predict in a process of its own; besides its figures, say how busy others kept the machine."""
-    result = work / f"{trainer}-{seed}.json"
-    command = [sys.executable, script, "--trainer", trainer, "--seed", str(seed), "--data", str(data)]
-    log = work / f"{trainer}-{seed}.log"
-    before, began = _busy(), time.monotonic()
-    with log.open("w", encoding="utf-8") as stream:
-        child = subprocess.Popen([*command, "--result", str(result)], stdout=stream, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - began
-    if status:
-        raise SystemExit(f"{trainer} failed, see {log}")
-    own = usage.ru_utime + usage.ru_stime
-    others = max(0.0, _busy() - before - own) / (wall * (psutil.cpu_count() or 1))
-    return json.loads(result.read_text()) | {
-        "trainer": trainer, "seed": seed, "seconds": wall, "peak_mib": usage.ru_maxrss / 1024, "others_cpu": others,
-    }  # fmt: skip
-
-
-def _busy() -> float:
-    """Return the seconds that all cores together have worked so far."""
-    times = psutil.cpu_times()
-    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
-
-
 def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
     """Run both trainers for each seed, in turns, and return all figures."""
     data, work = build / "data", build / "work"
@@ -232,10 +200,10 @@ def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
     work.mkdir(parents=True, exist_ok=True)
     runs = []
     for seed in range(seeds):
-        for trainer in TRAINERS if seed % 2 == 0 else reversed(TRAINERS):
-            runs.append(run_child(trainer, seed, data, work))
-            told = {name: round(value, 3) for name, value in runs[-1].items() if name != "trainer"}
-            print(f"{trainer} seed {seed}: {json.dumps(told)}", flush=True)
+        for figures in run_seed(__file__, TRAINERS, seed, data, work):
+            runs.append(figures)
+            told = {name: round(value, 3) for name, value in figures.items() if isinstance(value, float)}
+            print(f"{figures['trainer']} seed {seed}: {json.dumps(told)}", flush=True)
     inputs = accuracy([(truth, source) for source, truth in read_pairs(data / "test")])
     return {"input": inputs, "runs": runs, "summary": summarize(runs)}
 
@@ -243,7 +211,8 @@ def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and spread (largest minus smallest) per trainer, and how we compare."""
     names = (
-        "psnr", "psnr_fitted", "ssim", "steps_per_second", "pixels_per_second", "seconds", "peak_mib", "others_cpu",
+        "psnr", "psnr_fitted", "ssim", "steps_per_second", "cpu_ms_per_step", "pixels_per_second", "seconds",
+        "peak_mib", "others_cpu",
     )  # fmt: skip
     summary: dict[str, Any] = {}
     for trainer in TRAINERS:
@@ -252,8 +221,9 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     theirs, ours = (summary[trainer] for trainer in TRAINERS)
     for name in ("psnr", "psnr_fitted"):
         summary[f"{name}_difference"] = ours[name]["mean"] - theirs[name]["mean"]
-    for name in ("steps_per_second", "pixels_per_second"):
-        summary[f"{name}_ratio"] = ours[name]["mean"] / theirs[name]["mean"]
+    summary["pixels_per_second_ratio"] = ours["pixels_per_second"]["mean"] / theirs["pixels_per_second"]["mean"]
+    summary["steps_per_second_ratio"] = speed_ratio(runs, TRAINERS)
+    summary["cpu_per_step_ratio"] = ours["cpu_ms_per_step"]["mean"] / theirs["cpu_ms_per_step"]["mean"]
     no_worse = min(summary["psnr_difference"], summary["psnr_fitted_difference"]) >= -0.1
     summary["passed"] = no_worse and summary["steps_per_second_ratio"] >= 0.95
     return summary

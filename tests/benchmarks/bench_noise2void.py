@@ -28,7 +28,8 @@ from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
-from bench_care import accuracy, judge, mean_and_spread, read_pairs, run_child
+from bench_care import accuracy, judge, mean_and_spread, read_pairs
+from turns import run_child
 
 VALIDATION = "Confocal_MICE"
 EPOCHS, STEPS, BATCH, PATCH, PATCHES_PER_IMAGE = 4, 50, 64, 64, 64
