@@ -11,9 +11,11 @@ command = argument("command", "CARE 2D");
 name = argument("name", "");
 epochs = argument("epochs", "100");
 more = argument("more", "");
-if (argument("noisy", "") != "") {
-    noisy = opened(argument("noisy", ""));
-    clean = opened(argument("clean", ""));
+noisyFile = argument("noisy", "");
+cleanFile = argument("clean", "");
+if (noisyFile != "") {
+    noisy = opened(noisyFile);
+    clean = opened(cleanFile);
 } else {
     if (nImages < 2) exit("Open a noisy and a clean image first, or give files: noisy=[...] clean=[...]");
     titles = getList("image.titles");

@@ -64,9 +64,7 @@ def told(sentence: str) -> str:
     return ast.literal_eval(sentence[sentence.index(head) + len(head) : sentence.index(tail)])
 
 
-def test_s9_five_hundred_texts_arrive_unchanged(
-    fiji: FijiProcess, record_property: Callable[[str, Any], None]
-) -> None:
+def test_s9_five_hundred_texts_arrive_unchanged(fiji: FijiProcess, record_property: Callable[[str, Any], None]) -> None:
     """Through a macro, the menu script and HTTP, to the service, which repeats what it got."""
     sources, targets = values(CASES), list(reversed(values(CASES)))
     changed, literals, encoded = [], 0, 0
@@ -95,9 +93,11 @@ def test_s9_odd_names_are_in_the_job_as_given(fiji: FijiProcess, tmp_path: Path)
     options = f"model=[none such] source={option(str(source))} output={option(str(target))}"
     with pytest.raises(FijiError, match="There is no model 'none such'"):
         fiji.run_macro(macro, options)
-    outputs = "authors=[Ada \"the\" O'Neil; Bö; 漢] name=[ß 1] wait=false"
+    outputs = 'authors=[Ada "the" O\'Neil; Bö; 漢] name=[ß 1] wait=false'
     with pytest.raises(FijiError) as error:
-        fiji.run_macro('run("CARE 2D", getArgument());', f"source={option(str(source))} target={option(str(target))} {outputs}")
+        fiji.run_macro(
+            'run("CARE 2D", getArgument());', f"source={option(str(source))} target={option(str(target))} {outputs}"
+        )
     assert str(source) in str(error.value) or repr(str(source)) in str(error.value)
     with ServiceClient.connect(fiji.home, start=False) as client:
         assert client.jobs() == []

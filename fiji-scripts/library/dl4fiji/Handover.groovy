@@ -22,16 +22,25 @@ class Handover {
         return image != null && OpenImages.size(image) > CHECK_BYTES
     }
 
-    /** Return a path for {@code text}; an empty text stays empty. An image is written once unless {@code afresh}. */
-    String path(String text, boolean afresh = false) {
+    /** Return a path for {@code text}; an empty text stays empty. An image is written once. */
+    String path(String text) {
         ImagePlus image = open(text)
         if (image == null) return home(text)
         String key = "$image.ID $image.title"
-        if (afresh || !written[key]?.exists()) {
+        if (!written[key]?.exists()) {
             File folder = new File(((Map) client.post('/inbox')).folder as String)
             written[key] = OpenImages.save(image, folder)
         }
         return written[key].path
+    }
+
+    /** Remove what was written: it was for a check, and the images may change until they are needed. */
+    void forget() {
+        written.values().each { file ->
+            file.delete()
+            file.parentFile.delete()
+        }
+        written.clear()
     }
 
     /** Put the user's home in place of a leading ~. */

@@ -3,6 +3,7 @@ package dl4fiji
 /** Watches, cancels and resumes jobs. */
 class Jobs {
     private final Client client = Service.connect()
+    private Inputs inputs
 
     /** Show a job until it ends. */
     Map<String, Object> monitor(Object module) {
@@ -29,14 +30,13 @@ class Jobs {
         Map job = choose(module, 'Resume Job', 'Lets a canceled, failed or crashed job go on where it was.', 'Resume') { it.resumable }
         job = (Map) client.post("/jobs/$job.id/resume")
         Gui.log("$job.title goes on.")
-        if (module.isInputResolved('wait') && !Inputs.of(module, 'Resume Job', null).flag('wait'))
-            return [job: job.id, state: job.state]
+        if (!inputs.flag('wait')) return [job: job.id, state: job.state]
         return new JobOutcome(client, new JobMonitor(client, job).await()).tell()
     }
 
     private Map choose(Object module, String title, String introduction, String okLabel, Closure<Boolean> fits) {
         List<Map> jobs = ((List<Map>) client.get('/jobs?limit=200')).findAll(fits)
-        Inputs inputs = Inputs.of(module, title) { fields ->
+        inputs = Inputs.of(module, title) { fields ->
             if (!jobs) throw new Fault("There is no job to ${okLabel.toLowerCase()}.")
             List<String> names = jobs.collect { name(it) }
             Form form = new Form(title, introduction, fields, [job: names[0]], { Map values ->

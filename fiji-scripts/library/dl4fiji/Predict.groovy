@@ -13,16 +13,18 @@ class Predict {
         Inputs inputs = Inputs.of(module, TITLE) { fields -> ask(fields) }
         if (!inputs.text('model') || !inputs.text('source'))
             throw new Fault("$TITLE needs a model and images: e.g. run(\"$TITLE\", \"model=[my model] source=[/data/noisy]\").")
+        boolean wait = inputs.flag('wait')
+        boolean shown = inputs.flag('show')
         connect()
         Map request = [kind: 'predict', model: inputs.text('model'), source: handover.path(inputs.text('source')),
                        output: Handover.home(inputs.text('output')), axes: inputs.text('axes'), weights: inputs.text('weights'),
                        tile_size: inputs.typed(inputs.fields.find { it.name == 'tile_size' })]
         Map job = (Map) client.post('/jobs', request)
         Gui.log("$job.title: started as job $job.id.")
-        if (!inputs.flag('wait')) return new JobOutcome(client, job).tell()
+        if (!wait) return new JobOutcome(client, job).tell()
         job = new JobMonitor(client, job).await()
         Map outputs = new JobOutcome(client, job).tell()
-        if (inputs.flag('show') && Gui.available()) show((List<String>) job.result?.files ?: [])
+        if (shown && Gui.available()) show((List<String>) job.result?.files ?: [])
         return outputs
     }
 

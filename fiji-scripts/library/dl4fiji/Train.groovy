@@ -25,12 +25,13 @@ class Train {
             throw new Fault("$title needs ${paired ? 'source and target' : 'a source'}: name folders, files or open images, " +
                 "e.g. run(\"$title\", \"source=[/data/noisy]${paired ? ' target=[/data/clean]' : ''}\").")
         }
+        boolean wait = inputs.flag('wait')
         connect()
-        Map request = request(inputs, true)
+        Map request = request(inputs)
         report(client.post('/check', request))
         Map job = (Map) client.post('/jobs', request)
         Gui.log("$job.title: started as job $job.id.")
-        if (inputs.flag('wait')) job = new JobMonitor(client, job).await()
+        if (wait) job = new JobMonitor(client, job).await()
         return new JobOutcome(client, job).tell()
     }
 
@@ -53,9 +54,13 @@ class Train {
         Form form = new Form(title, description, fields, start, { preview(fields, it) })
         form.okLabel = 'Train'
         form.proposals = DATA.collectEntries { [it, open] } + [start_from: [''] + modelNames()]
-        Map<String, String> values = form.ask()
-        Session.keep(title, values)
-        return values
+        try {
+            Map<String, String> values = form.ask()
+            Session.keep(title, values)
+            return values
+        } finally {
+            handover.forget()
+        }
     }
 
     private List<String> modelNames() { ((List<Map>) client.get('/models'))*.name }
@@ -69,14 +74,14 @@ class Train {
         if (DATA.any { it in values && Handover.tooLargeToCheck(values[it].trim()) })
             return [ok: true, text: 'These large images are checked when the training starts.']
         Inputs inputs = Inputs.typed(fields, values)
-        Map answer = (Map) client.post('/check', request(inputs, false))
+        Map answer = (Map) client.post('/check', request(inputs))
         if (answer.problems) return [ok: false, text: ((List) answer.problems).take(4).join('\n')]
         return [ok: true, text: ([answer.summary] + (List) answer.warnings).findAll().join('\n')]
     }
 
-    private Map request(Inputs inputs, boolean afresh) {
+    private Map request(Inputs inputs) {
         Map data = DATA.findAll { it in inputs.fields*.name }
-            .collectEntries { [it, it == 'axes' ? inputs.text(it) : handover.path(inputs.text(it), afresh)] }
+            .collectEntries { [it, it == 'axes' ? inputs.text(it) : handover.path(inputs.text(it))] }
         Map options = inputs.fields.findAll { !(it.name in DATA) && !(it.name in OTHER) && it.name in inputs.given }
             .collectEntries { [it.name, inputs.typed(it)] }
         return [kind: 'train', network: network, data: data, options: options,

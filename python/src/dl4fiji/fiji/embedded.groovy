@@ -6,6 +6,7 @@ import ij.IJ
 import ij.Menus
 import ij.macro.Interpreter
 import ij.plugin.PlugIn
+import java.awt.HeadlessException
 import java.awt.Menu
 import java.awt.MenuItem
 import org.codehaus.groovy.jsr223.GroovyScriptEngineFactory
@@ -60,8 +61,7 @@ class Embedded {
         IJ.classLoader = Embedded.classLoader
         if (headless) {
             Menus.pluginsTable = builtInCommands()
-            // ImageJ would say so in a dialog, which it cannot without windows
-            Executer.addCommandListener({ command -> known(command) } as CommandListener)
+            Executer.addCommandListener({ command -> execute(command) } as CommandListener)
         }
         else new ij.ImageJ(ij.ImageJ.STANDALONE).exitWhenQuitting(false)
         addCommands(new File(scripts, 'Plugins'), 'Plugins', headless ? null : Menus.menuBar)
@@ -96,16 +96,34 @@ class Embedded {
         return commands
     }
 
-    /** Return the command, or end the macro that calls one that is not there. */
-    private static String known(String command) {
-        if (Menus.commands.containsKey(command)) return command
+    /**
+     * Run a command without windows. ImageJ itself would tell errors in a dialog, fail at that, and go on with the macro.
+     *
+     * @return null: nothing is left to be done
+     */
+    private static String execute(String command) {
+        String plugin = Menus.commands.get(command)
+        if (plugin == null) {
+            end("The embedded ImageJ has no command '$command': run the macro in a Fiji that has it.")
+            return null
+        }
+        def parts = plugin =~ /^(.+?)(?:\("(.*)"\))?$/
+        parts.find()
+        try {
+            IJ.runPlugIn(command, parts.group(1), parts.group(2) ?: '')
+        } catch (HeadlessException ignored) {
+            end("The command '$command' needs windows in the embedded ImageJ: leave out --headless, or take a Fiji by --app.")
+        }
+        return null
+    }
+
+    /** End the running macro with a sentence. */
+    private static void end(String sentence) {
+        System.setProperty('dl4fiji.error', sentence)
         Interpreter macro = Interpreter.instance
-        String sentence = "The embedded ImageJ has no command '$command'"
         if (macro == null) throw new IllegalArgumentException(sentence)
-        System.setProperty('dl4fiji.error', "${sentence}: run the macro in a Fiji that has it.")
         macro.ignoreErrors = true
         macro.abort(sentence)
-        return null
     }
 
     private static void addCommands(File folder, String menuName, java.awt.MenuBar bar) {

@@ -107,13 +107,15 @@ class Session:
             raise DL4FijiError(failed)
         reason = str(interpreter.getErrorMessage() or "") if interpreter.wasError() else ""
         if reason or thrown:
+            line = int(interpreter.getLineNumber())
             interpreter.setIgnoreErrors(True)
             interpreter.abort("")
-            raise DL4FijiError(f"The macro was ended by an error: {reason or thrown}.")
+            where = f" (line {line})" if line > 0 else ""
+            raise DL4FijiError(f"The macro was ended by an error{where}: {(reason or thrown).rstrip('.')}.")
         return answer
 
     def open(self, path: str | Path) -> Any:
-        """Open an image and return its ImagePlus; without windows it is known to scripts until the next macro ends.
+        """Open an image and return its ImagePlus; without windows, too, it is one of the open images.
 
         Raises
         ------
@@ -133,9 +135,8 @@ class Session:
         from scyjava import jimport
 
         if self.headless:
-            interpreter = jimport("ij.macro.Interpreter")
-            interpreter.setBatchMode(True)
-            interpreter.addBatchModeImage(image)
+            self.run_macro("x = 0;")  # enters batch mode, in which images need no windows
+            jimport("ij.macro.Interpreter").addBatchModeImage(image)
         else:
             image.show()
 
