@@ -19,7 +19,7 @@ def _sleep_and_wake(service: ServiceProcess, seconds: float) -> int:
     with service.client() as client:
         job = client.submit(SelfTestRequest(seconds=4, steps=40, epochs=8, as_training=True))
         wait_until(lambda: client.job(job.id).done > 0, 30, "progress")
-        seen = [event for event in client.events(job.id)]
+        seen = client.events(job.id)
     worker = read_json(service.home.job(job.id) / "worker.json")["pid"]
     for pid in (worker, service.pid):
         os.kill(pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 
@@ -62,7 +63,7 @@ def _check_trainings(home: Home, ids: list[str]) -> None:
     for job_id in ids:
         first, last = (home.job(job_id) / "runs.txt").read_text(encoding="utf-8").splitlines()
         spans.append((float(first.split()[1]), float(last.split()[1])))
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before[1] <= after[0], "two trainings ran at the same time, or out of order"
 
 

@@ -52,7 +52,7 @@ def _encodings(payload: str) -> set[str]:
 def _generated(chance: random.Random, count: int) -> list[str]:
     pieces = [
         "..", ".", "/", "\\", "%2e", "%2f", "%5c", "%00", "%252e", "%c0%ae", "%u002e", "//", "token", "jobs", "models",
-        "etc", "passwd", "nuclei", "~", ":", ";", "%0a", "%0d", "%20", "é", "canary.txt", "static", "api", "v1", "?", "#",
+        "etc", "passwd", "nuclei", "~", ":", ";", "%0a", "%0d", "%20", "é", "canary.txt", "static", "api", "?", "#",
     ]  # fmt: skip
     texts = ("".join(chance.choice(pieces) for _ in range(chance.randint(1, 9))) for _ in range(count))
     return [quote(text, safe="%/\\.:;~?#") for text in texts]

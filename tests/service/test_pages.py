@@ -253,8 +253,9 @@ def test_the_form_tells_all_that_is_wrong_then_queues(
     job = client.jobs()[0]
     assert job.state is JobState.QUEUED
     assert (job.request["network"], job.request["name"]) == ("care-3d", "from the page")
-    assert job.request["options"]["patch_size"] == "16x32x32"
-    assert job.request["options"]["augmentation"] is True
+    assert job.request["options"] == {"patch_size": "16x32x32", "augmentation": True}, (
+        "what was left alone is not given"
+    )
     for running in (job, blocker):
         client.cancel(running.id)
     window.complaints = [text for text in window.complaints if "400 (Bad Request)" not in text]

@@ -48,6 +48,18 @@ class Form:
         return cls(fields, options)
 
 
+def changed(network: Network, options: dict[str, str | bool]) -> dict[str, str | bool]:
+    """Return the options that are not as the form offered them: only those count as given by the user."""
+    fields = {field.name: field for part in option_fields(network, {}) for field in part}
+
+    def as_offered(name: str, value: str | bool) -> bool:
+        if isinstance(value, bool):
+            return value == bool(fields[name].value)
+        return value == fields[name].value
+
+    return {name: value for name, value in options.items() if name not in fields or not as_offered(name, value)}
+
+
 def option_fields(network: Network, given: dict[str, str]) -> tuple[list[OptionField], list[OptionField]]:
     """Return the inputs for the usual and for the advanced options, filled with what was given before."""
     schema = network.Options.model_json_schema(mode="serialization")

@@ -13,7 +13,7 @@ from dl4fiji.jobs.job import DataRequest, TrainRequest
 from dl4fiji.service import catalog
 from dl4fiji.service.context import Service
 from dl4fiji.service.credentials import SESSION_SECONDS
-from dl4fiji.service.forms import Form, option_fields
+from dl4fiji.service.forms import Form, changed, option_fields
 from dl4fiji.service.guard import cookie_name
 from dl4fiji.service.rendering import STATIC, elapsed, render, static_file
 
@@ -120,13 +120,15 @@ async def start_training(request: Request, service: Service) -> Response:
 
 
 def _train_request(network: str, form: Form) -> TrainRequest:
+    from dl4fiji import networks
+
     return TrainRequest(
         network=network,
         name=form.fields.get("name", ""),
         data=DataRequest(
             source=form.fields.get("source", ""), target=form.fields.get("target", ""), axes=form.fields.get("axes", "")
         ),
-        options=form.options,
+        options=changed(networks.get(network), form.options),
         start_from=form.fields.get("start_from", ""),
     )
 
