@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dl4fiji.errors import WorkerError
+from dl4fiji.errors import ResourceError, WorkerError
 from dl4fiji.networks import get
 from dl4fiji.training.checkpoint import Checkpoint, Checkpoints
 from dl4fiji.training.loop import build_optimizers
@@ -135,6 +137,43 @@ def test_checkpoint_of_another_network_is_refused(tmp_path: Path, tiny: Callable
     _save(checkpoints, _trainee(tiny(first_filters=8)), 1)
     with pytest.raises(WorkerError, match="of another network"):
         checkpoints.restore(_trainee(tiny()))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    done = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False)
+    if not done or done.returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("free", [0, 30_000, 150_000, 250_000, 400_000])
+def test_full_disk_is_told_and_the_last_checkpoint_stays(
+    small_disk: Path, tiny: Callable[..., Any], free: int
+) -> None:
+    trainee, checkpoints = _trainee(tiny(first_filters=16)), Checkpoints(small_disk / "c")
+    _train(trainee)
+    _save(checkpoints, trainee, 1)
+    expected = _state(trainee)
+    _train(trainee)
+    left = shutil.disk_usage(small_disk).free
+    (small_disk / "something large").write_bytes(bytes(left - free))
+    with pytest.raises(ResourceError, match=r"needs [\d.]+ MiB.*free some space"):
+        for epoch in (2, 3, 4, 5):
+            _save(checkpoints, trainee, epoch)
+    told = checkpoints.restore(trainee)
+    assert told is not None
+    if told.epoch == 1:
+        for one, two in zip(expected, _state(trainee), strict=True):
+            np.testing.assert_array_equal(one, two)
+    (small_disk / "something large").unlink()
+    _save(checkpoints, trainee, 6)
+    assert checkpoints.epochs()[-1] == 6
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path, tiny: Callable[..., Any]) -> None:

@@ -14,14 +14,17 @@ name only when it is whole, and names the best weights that belong to it, which 
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dl4fiji.errors import WorkerError
-from dl4fiji.files import atomic_folder, atomic_path, read_json, write_json
+from dl4fiji.errors import ResourceError, WorkerError
+from dl4fiji.files import atomic_folder, atomic_path, read_json, require_space, write_json
 from dl4fiji.training.history import Row
 
 KEPT = 2
@@ -64,7 +67,7 @@ class Checkpoints:
 
     def save_best(self, model: Any, epoch: int) -> None:
         """Keep the weights of ``model`` as the best, made in ``epoch``."""
-        with atomic_path(self.best_weights(epoch)) as partial:
+        with _room(self.folder, _bytes(model.weights)), atomic_path(self.best_weights(epoch)) as partial:
             model.save_weights(str(partial), save_format="h5")
 
     def save(self, trainee: Any, checkpoint: Checkpoint) -> None:
@@ -72,7 +75,9 @@ class Checkpoints:
         folder = self._folder(checkpoint.epoch)
         if folder.exists():  # damaged, since training resumed before it
             shutil.rmtree(folder)
-        with atomic_folder(folder) as partial:
+        optimizers = getattr(trainee, "optimizers", None) or [trainee.optimizer]
+        variables = [*trainee.weights, *(variable for optimizer in optimizers for variable in optimizer.variables)]
+        with _room(self.folder, _bytes(variables)), atomic_folder(folder) as partial:
             _tracked(trainee).write(str(partial / _STATE))
             state = {
                 "epoch": checkpoint.epoch,
@@ -178,6 +183,31 @@ class Checkpoints:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+
+def _bytes(variables: Iterable[Any]) -> int:
+    """Return the bytes that a file of these variables takes, and a little more."""
+    return sum(int(variable.shape.num_elements()) * variable.dtype.size for variable in variables) * 11 // 10 + 2**16
+
+
+@contextmanager
+def _room(folder: Path, needed: int) -> Iterator[None]:
+    """Write something of ``needed`` bytes; ResourceError naming what is needed and free if the disk is full.
+
+    TensorFlow tells a full disk as it tells a lack of memory, so this must not leave here as it is.
+    """
+    require_space(folder, needed, "the next checkpoint of the training")
+    try:
+        yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and "no space left on device" not in str(error).lower():
+            raise
+        free = shutil.disk_usage(folder).free
+        raise ResourceError(
+            f"The disk of {folder} is full: the next checkpoint of the training needs {needed / 2**20:.1f} MiB and "
+            f"{free / 2**20:.1f} MiB are free, so free some space, then resume the job."
+        ) from error
 
 
 def _tracked(trainee: Any) -> Any:
