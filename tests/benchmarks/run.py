@@ -73,9 +73,7 @@ def show_care(result: dict[str, Any], console: Console) -> None:
     columns = ("", "PSNR dB", "PSNR dB fitted", "SSIM", "steps/s", "CPU ms/step", "Mpx/s", "s in all", "peak MiB")
     for name in columns:
         table.add_column(name, justify="right" if name else "left")
-    table.add_row(
-        "input", f"{inputs['psnr']:.2f}", f"{inputs['psnr_fitted']:.2f}", f"{inputs['ssim']:.3f}", *[""] * 5
-    )
+    table.add_row("input", f"{inputs['psnr']:.2f}", f"{inputs['psnr_fitted']:.2f}", f"{inputs['ssim']:.3f}", *[""] * 5)
     for trainer in bench_care.TRAINERS:
         row = summary[trainer]
         table.add_row(

@@ -153,9 +153,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("free", [0, 30_000, 150_000, 250_000, 400_000])
-def test_full_disk_is_told_and_the_last_checkpoint_stays(
-    small_disk: Path, tiny: Callable[..., Any], free: int
-) -> None:
+def test_full_disk_is_told_and_the_last_checkpoint_stays(small_disk: Path, tiny: Callable[..., Any], free: int) -> None:
     trainee, checkpoints = _trainee(tiny(first_filters=16)), Checkpoints(small_disk / "c")
     _train(trainee)
     _save(checkpoints, trainee, 1)

@@ -68,9 +68,7 @@ def test_very_large_images_are_judged_at_their_center(
     assert seen == [(32, 40, 1)]
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"), [("care-2d", (67, 45)), ("care-2d", (8, 5)), ("care-3d", (9, 21, 30))]
-)
+@pytest.mark.parametrize(("name", "shape"), [("care-2d", (67, 45)), ("care-2d", (8, 5)), ("care-3d", (9, 21, 30))])
 def test_tiles_give_what_the_whole_image_gives(
     name: str, shape: tuple[int, ...], tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,8 +85,14 @@ def _model(models: Path, name: str, speed: float, device: str, created: int, opt
     folder.path.mkdir(parents=True)
     folder.write(
         ModelInfo(
-            name=name, network="care-2d", options=options.model_dump(mode="json"), axes="YXC", channels_in=1,
-            channels_out=1, normalization=PercentileNormalization(), created=datetime(2026, 1, created, tzinfo=UTC),
+            name=name,
+            network="care-2d",
+            options=options.model_dump(mode="json"),
+            axes="YXC",
+            channels_in=1,
+            channels_out=1,
+            normalization=PercentileNormalization(),
+            created=datetime(2026, 1, created, tzinfo=UTC),
             training={"steps_per_second": speed, "device": device},
         )
     )

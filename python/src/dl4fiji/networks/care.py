@@ -33,12 +33,17 @@ class CareOptions(TrainingOptions):
     """Options that CARE 2D and 3D share; limits keep the network buildable."""
 
     reduce_lr_patience: int = option(
-        10, "Halve the learning rate after so many epochs without a better validation loss; 0 never does.",
-        ge=0, le=100_000, unit="epochs", advanced=True,
+        10,
+        "Halve the learning rate after so many epochs without a better validation loss; 0 never does.",
+        ge=0,
+        le=100_000,
+        unit="epochs",
+        advanced=True,
     )
     depth: int = option(3, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
-    kernel_size: int = option(5, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels",
-                              advanced=True)
+    kernel_size: int = option(
+        5, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+    )
     first_filters: int = option(
         32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
     )
@@ -46,7 +51,8 @@ class CareOptions(TrainingOptions):
         False, "Predict a Laplace distribution per pixel: a second output tells how sure the network is."
     )
     loss: Literal["mae", "mse"] = option(
-        "mae", "What the training minimizes: mean absolute or squared error; probabilistic has its own.",
+        "mae",
+        "What the training minimizes: mean absolute or squared error; probabilistic has its own.",
         advanced=True,
     )
     percentile_low: float = option(
@@ -57,8 +63,11 @@ class CareOptions(TrainingOptions):
     )
     background_rejection: bool = option(True, "Leave out patches whose target shows mostly background.")
     background_threshold: float = option(
-        0.4, "A patch is background if its bright pixels stay below this share of the image's bright pixels.",
-        ge=0, le=1, advanced=True,
+        0.4,
+        "A patch is background if its bright pixels stay below this share of the image's bright pixels.",
+        ge=0,
+        le=1,
+        advanced=True,
     )
 
     @field_validator("kernel_size")
@@ -92,12 +101,11 @@ class Care3DOptions(CareOptions):
 
     patch_size: Size = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
     patches_per_image: int = option(200, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
-    batch_size: int = option(
-        4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096
-    )
+    batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     depth: int = option(2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
-    kernel_size: int = option(3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels",
-                              advanced=True)
+    kernel_size: int = option(
+        3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+    )
 
     @field_validator("patch_size")
     @classmethod

@@ -86,8 +86,12 @@ def ssim(truth: np.ndarray, image: np.ndarray, data_range: float = 1.0) -> float
     if any(any(sides) for sides in padding):
         truth, image = (np.pad(array, padding, mode="symmetric") for array in (truth, image))
     value = structural_similarity(
-        truth.astype(np.float64), image.astype(np.float64), data_range=data_range, gaussian_weights=True,
-        sigma=SSIM_SIGMA, use_sample_covariance=False,
+        truth.astype(np.float64),
+        image.astype(np.float64),
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=SSIM_SIGMA,
+        use_sample_covariance=False,
     )
     return float(value)  # pyright: ignore[reportArgumentType] it is a tuple only when maps are asked for
 
@@ -143,6 +147,8 @@ def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def _figures(truth: np.ndarray, image: np.ndarray) -> dict[str, float]:
     """Return the metrics of an image that is already fitted to a normalized truth."""
     return {
-        "psnr": psnr(truth, image), "ssim": ssim(truth, image), "nrmse": nrmse(truth, image),
+        "psnr": psnr(truth, image),
+        "ssim": ssim(truth, image),
+        "nrmse": nrmse(truth, image),
         "pearson": pearson(truth, image),
     }

@@ -97,9 +97,7 @@ def without_truth(best: Row) -> dict[str, Any]:
     return {name: {"prediction": value} for name, value in metrics.items() if name != "loss"}
 
 
-def read_sample(
-    sample: Sample, network_axes: str, extents: dict[str, slice]
-) -> tuple[np.ndarray, np.ndarray | None]:
+def read_sample(sample: Sample, network_axes: str, extents: dict[str, slice]) -> tuple[np.ndarray, np.ndarray | None]:
     """Return source and target of a part of a sample in the network's axes, raw values of the file's type."""
     source = move_axes(sample.source.region(**extents), sample.source.axes, network_axes)
     if sample.target is None:

@@ -157,9 +157,7 @@ class Loop:
         assert best is not None
         if best is row:
             self._checkpoints.save_best(self._model, int(row["epoch"]))
-        self._checkpoints.save(
-            self._trainee, Checkpoint(len(rows), int(best["epoch"]), self._plan.batch_size, rows)
-        )
+        self._checkpoints.save(self._trainee, Checkpoint(len(rows), int(best["epoch"]), self._plan.batch_size, rows))
         self._history.append(row)
 
     def _report(self, epoch: int, step: int, loss: float) -> None:
@@ -167,7 +165,12 @@ class Loop:
         done, total = epoch * plan.steps_per_epoch + step, plan.epochs * plan.steps_per_epoch
         left = self._clock.seconds_left(total - done, plan.epochs - epoch)
         self._progress.update(
-            done, total, epoch=epoch + 1, epochs=plan.epochs, loss=loss, seconds_left=left,
+            done,
+            total,
+            epoch=epoch + 1,
+            epochs=plan.epochs,
+            loss=loss,
+            seconds_left=left,
             steps_per_second=self._clock.steps_per_second,
         )
 
@@ -258,7 +261,10 @@ def _to_tensors(batch: Batch) -> Any:
 def _row(epoch: int, logs: dict[str, float], validation: dict[str, float], rate: float, seconds: float) -> Row:
     """Return a row of the history; the epoch is counted from 1 there."""
     row = {
-        "epoch": float(epoch + 1), "loss": logs["loss"], "val_loss": validation["loss"], "learning_rate": rate,
+        "epoch": float(epoch + 1),
+        "loss": logs["loss"],
+        "val_loss": validation["loss"],
+        "learning_rate": rate,
         "seconds": round(seconds, 3),
     }
     metrics = [name for name in logs if name not in COLUMNS]

@@ -30,8 +30,16 @@ WORKSPACE_BYTES = 50 * 2**20
 BATCHES_AHEAD = 6
 """Batches that wait, are in use, or are being made, each with input and target."""
 
-_SPEED_OPTIONS = ("patch_size", "batch_size", "depth", "kernel_size", "first_filters", "probabilistic",
-                  "batch_normalization", "channels")
+_SPEED_OPTIONS = (
+    "patch_size",
+    "batch_size",
+    "depth",
+    "kernel_size",
+    "first_filters",
+    "probabilistic",
+    "batch_normalization",
+    "channels",
+)
 
 
 @dataclass(frozen=True)

@@ -193,9 +193,7 @@ class _Course:
         def make_batch(epoch: int, step: int) -> Any:
             return network.batch(patches, options, epoch, step)
 
-        loop = Loop(
-            trainee, model, make_batch, validation, plan, self._history, self._checkpoints, self._progress
-        )
+        loop = Loop(trainee, model, make_batch, validation, plan, self._history, self._checkpoints, self._progress)
         prediction = self._forecast(options, steps)
         self._progress.phase(f"Training on {self._device.title}: {prediction.summary()}")
         canceled = self._run_loop(loop)
