@@ -73,6 +73,17 @@ def test_gpu_that_tensorflow_cannot_use_is_told() -> None:
     assert choose_device("cpu").warning == ""
 
 
+@pytest.mark.parametrize(
+    ("visible", "index", "expected"),
+    [(None, 1, 1), ("3", 0, 3), ("2, 0", 1, 0), ("GPU-8932f937", 0, -1), ("", 0, -1), ("1", 1, -1)],
+)
+def test_number_of_the_driver(monkeypatch: pytest.MonkeyPatch, visible: str | None, index: int, expected: int) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device.driver_index(index) == expected
+
+
 def test_warning_names_the_remedy() -> None:
     gpus = [NvidiaGpu(0, "NVIDIA RTX A4000", 0)]
     assert "doctor" in unusable_gpu_warning(gpus, built_with_cuda=True)

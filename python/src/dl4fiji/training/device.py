@@ -71,6 +71,15 @@ def nvidia_gpus() -> list[NvidiaGpu]:
     return parse_nvidia_smi(done.stdout)
 
 
+def driver_index(index: int) -> int:
+    """Return the driver's number of the GPU that TensorFlow calls ``index``: -1 if it cannot be told."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return index
+    names = [name.strip() for name in visible.split(",")]
+    return int(names[index]) if index < len(names) and names[index].isdecimal() else -1
+
+
 def cpu_title() -> str:
     """Return the name of the CPU and its number of cores, as far as the system tells."""
     model = ""
@@ -147,5 +156,5 @@ def _use_gpu(tf: object, gpus: list, index: int) -> Device:
         if [gpu] != tf.config.get_visible_devices("GPU"):  # type: ignore[attr-defined]
             raise ResourceError(f"This process uses another GPU already: restart it to use GPU {index}.") from error
     details = tf.config.experimental.get_device_details(gpu)  # type: ignore[attr-defined]
-    memory = {known.index: known.memory for known in nvidia_gpus()}.get(index, 0)
+    memory = {known.index: known.memory for known in nvidia_gpus()}.get(driver_index(index), 0)
     return Device("gpu", "/GPU:0", details.get("device_name", f"GPU {index}"), memory)
