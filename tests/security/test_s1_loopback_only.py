@@ -9,6 +9,7 @@ import pytest
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.files import read_json
+from dl4fiji.home import Home
 from dl4fiji.jobs.job import SelfTestRequest
 from serving import ServiceProcess, figure, wait_until
 
@@ -30,6 +31,21 @@ def test_s1_listening_sockets(service: ServiceProcess, client: ServiceClient, re
     for pid in workers:
         assert _listening(pid) == []
     figure(record_property, "S1", f"one listening socket, 127.0.0.1:{service.port}; none in {len(workers)} workers")
+
+
+def test_s1_nothing_is_sent_anywhere(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web framework can export telemetry when the environment asks for it; ours never does."""
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.settimeout(1)
+        monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        service = ServiceProcess(home).start()
+        assert service.authorized("GET", "/api/v1/jobs")[0] == 200
+        assert service.authorized("POST", "/api/v1/jobs", b"{}")[0] == 400
+        service.stop()  # what was gathered would be sent now at the latest
+        with pytest.raises(TimeoutError):
+            collector.accept()
 
 
 def test_s1_other_addresses_of_this_computer_are_refused(service: ServiceProcess) -> None:

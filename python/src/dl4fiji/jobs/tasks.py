@@ -8,15 +8,17 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dl4fiji.errors import Canceled, InputError
 from dl4fiji.files import read_json
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import ExportRequest, PredictRequest, SelfTestRequest, TrainRequest
 from dl4fiji.jobs.reporting import WorkerProgress
-from dl4fiji.model import ModelFolder
 from dl4fiji.progress import stop_if_canceled
+
+if TYPE_CHECKING:
+    from dl4fiji.model import ModelFolder
 
 
 def run(request: Any, home: Home, folder: Path, progress: WorkerProgress) -> dict[str, Any]:
@@ -65,6 +67,8 @@ def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerP
 
     The trained model is told before the export begins: a job killed or canceled in its export has its model.
     """
+    from dl4fiji.model import ModelFolder
+
     model = ModelFolder(home.model(request.name))
     if not made_by(model, request):
         _train(request, folder, model, progress)
@@ -108,6 +112,8 @@ def _export(model: ModelFolder, weights: str, progress: WorkerProgress) -> dict[
 
 def run_export(request: ExportRequest, home: Home, progress: WorkerProgress) -> dict[str, Any]:
     """Export a trained model again."""
+    from dl4fiji.model import ModelFolder
+
     model = ModelFolder(home.model(request.model))
     info = model.read()
     return {
@@ -118,6 +124,7 @@ def run_export(request: ExportRequest, home: Home, progress: WorkerProgress) -> 
 
 def run_predict(request: PredictRequest, home: Home, folder: Path, progress: WorkerProgress) -> dict[str, Any]:
     """Run a model on an image or a folder of images; files that cannot be read are listed, the others are done."""
+    from dl4fiji.model import ModelFolder
     from dl4fiji.prediction.batch import predict_files
 
     model = ModelFolder(home.model(request.model))

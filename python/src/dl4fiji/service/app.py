@@ -20,6 +20,8 @@ _DESCRIPTION = (
     "Train microscopy networks, predict and export, on this computer. Send `Authorization: Bearer <token>`; "
     "the token and the address are in the files `token` and `service.json` of DL4Fiji's folder."
 )
+_NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+"""Nothing about images, names or paths leaves this computer, whatever the environment asks of FastAPI."""
 
 
 def create_app(context: Context) -> ASGIApp:
@@ -32,6 +34,7 @@ def create_app(context: Context) -> ASGIApp:
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.context = context
     app.include_router(api.router)

@@ -43,7 +43,7 @@ class Context:
         return f"http://127.0.0.1:{self.port}"
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:  # a plain function would go through a thread each time
     return request.app.state.context
 
 
