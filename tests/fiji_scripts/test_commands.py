@@ -157,7 +157,7 @@ def test_training_on_a_folder_then_predicting_and_installing(
     folder = fiji.run_macro(str(macros / "train_on_a_folder.ijm"), arguments)
     assert Path(folder) == fiji.home.root / "models" / "tiny é"
     assert any("3 pairs 64×72" in line for line in fiji.printed)
-    assert any(line.startswith("PSNR of the prediction") for line in fiji.printed)
+    assert any(line.startswith("PSNR (dB) of the prediction") for line in fiji.printed)
     options = client.model("tiny é")["options"]
     assert (options["epochs"], options["patch_size"], options["batch_size"]) == (2, "32x32", 2)
 

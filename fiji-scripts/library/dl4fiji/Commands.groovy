@@ -1,6 +1,7 @@
 package dl4fiji
 
 import ij.IJ
+import ij.gui.MessageDialog
 import ij.macro.Interpreter
 
 /** What the menu scripts call. Each command gives its outputs to the script and, for macros, to getInfo("dl4fiji.…"). */
@@ -60,22 +61,23 @@ class Commands {
         if (outputs.error) show(title, outputs.error.toString())
     }
 
-    /** Tell an error and end the macro that runs the command. */
+    /**
+     * Tell an error and end the macro that runs the command.
+     *
+     * Not by IJ.error: within a macro that uses a GenericDialog, which needs windows, and which in Fiji takes the
+     * options of the macro for its own and does not show.
+     */
     private static void show(String title, String sentence) {
         IJ.showProgress(1.0d)
         if (Gui.available()) {
             IJ.showStatus(sentence)
-            try {
-                IJ.error(title, Gui.wrap(sentence))
-            } catch (RuntimeException error) {
-                if (error.message != ij.Macro.MACRO_CANCELED) throw error
-            }
-            return
+            new MessageDialog(IJ.getInstance(), title, Gui.wrap(sentence))
+        } else {
+            println(sentence.contains(title) ? sentence : "$title: $sentence")
         }
-        println(sentence.contains(title) ? sentence : "$title: $sentence")
         Interpreter macro = Interpreter.instance
         if (macro == null) return
-        macro.ignoreErrors = true  // ImageJ would show them in a dialog, which it cannot without windows
+        macro.ignoreErrors = true
         macro.abort(sentence)
     }
 }

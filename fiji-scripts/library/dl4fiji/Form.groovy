@@ -69,12 +69,22 @@ class Form {
         more.visible = advanced.any { start.containsKey(it.name) && start[it.name] != it.fallback }
         JPanel content = new JPanel()
         content.layout = new BoxLayout(content, BoxLayout.Y_AXIS)
-        content.border = BorderFactory.createEmptyBorder(12, 14, 10, 14)
-        [heading(), main, advanced ? moreButton() : null, more, messageArea(), buttons()].findAll().each {
+        content.border = BorderFactory.createEmptyBorder(12, 14, 4, 14)
+        [heading(), main, advanced ? moreButton() : null, more].findAll().each {
             ((JComponent) it).alignmentX = Component.LEFT_ALIGNMENT
             content.add((JComponent) it)
         }
-        dialog.contentPane.add(new JScrollPane(content).with { border = null; it }, BorderLayout.CENTER)
+        JPanel below = new JPanel(new BorderLayout(0, 6))
+        below.border = BorderFactory.createEmptyBorder(4, 14, 12, 14)
+        below.add(messageArea(), BorderLayout.CENTER)
+        below.add(buttons(), BorderLayout.SOUTH)
+        JPanel top = new JPanel(new BorderLayout())
+        top.add(content, BorderLayout.NORTH)
+        JScrollPane scroll = new JScrollPane(top)
+        scroll.border = null
+        scroll.verticalScrollBar.unitIncrement = 16
+        dialog.contentPane.add(scroll, BorderLayout.CENTER)
+        dialog.contentPane.add(below, BorderLayout.SOUTH)
         dialog.rootPane.defaultButton = ok
         dialog.rootPane.registerKeyboardAction({ dialog.dispose() }, KeyStroke.getKeyStroke('ESCAPE'),
             JComponent.WHEN_IN_FOCUSED_WINDOW)
@@ -83,7 +93,7 @@ class Form {
     }
 
     private JComponent heading() {
-        JLabel label = new JLabel("<html><div style='width:360px'>${escape(introduction)}</div></html>")
+        JLabel label = new JLabel("<html><div style='width:400px'>${escape(introduction)}</div></html>")
         label.border = BorderFactory.createEmptyBorder(0, 0, 10, 0)
         return label
     }
@@ -132,7 +142,7 @@ class Form {
                 return combo(field, field.choices, value, false)
             case ['model', 'job']:
                 return combo(field, proposals[field.name] ?: [], value, false)
-            case ['image', 'folder', 'file']:
+            case ['image', 'folder', 'file', 'path']:
                 return withBrowse(field, combo(field, proposals[field.name] ?: [], value, true))
             default:
                 JTextField text = new JTextField(value, isShort(field) ? 8 : 24)
@@ -190,6 +200,7 @@ class Form {
         button.borderPainted = false
         button.contentAreaFilled = false
         button.margin = new Insets(4, 0, 4, 0)
+        button.requestFocusEnabled = false
         button.addActionListener { more.visible = !more.visible; name(); fit() }
         return button
     }
@@ -202,7 +213,7 @@ class Form {
         message.opaque = false
         message.focusable = false
         message.font = UIManager.getFont('Label.font')
-        message.border = BorderFactory.createEmptyBorder(10, 3, 4, 3)
+        message.border = BorderFactory.createEmptyBorder(6, 3, 2, 3)
         return message
     }
 

@@ -98,9 +98,10 @@ class Inputs {
         fields.each { field ->
             String value = values[field.name]
             if (value == field.fallback) return
-            if (field.kind in ['image', 'folder', 'file'] && ij.IJ.isWindows()) value = value.replace('\\', '/')
+            if (field.kind in ['image', 'folder', 'file', 'path'] && ij.IJ.isWindows()) value = value.replace('\\', '/')
             ij.plugin.frame.Recorder.recordOption(field.name, recordable(value))
         }
+        ij.plugin.frame.Recorder.saveCommand()  // now, not when the training has ended
     }
 
     /** The recorder itself puts brackets around values with spaces. */

@@ -14,11 +14,14 @@ class JobMonitor {
     private long after = 0
     private String phase = ''
     private boolean canceling = false
+    private final Set<String> told = []
 
-    JobMonitor(Client client, Map job) {
+    /** @param told warnings that the user has read already */
+    JobMonitor(Client client, Map job, List<String> told = []) {
         this.client = client
         this.id = job.id
-        this.plot = new LossPlot("Loss of ${job.title}")
+        this.told.addAll(told)
+        this.plot = new LossPlot(LossPlot.title(job))
         this.cancelByEsc = Gui.available()
     }
 
@@ -48,7 +51,7 @@ class JobMonitor {
         List<Map> events = (List<Map>) client.get("/jobs/$id/events?wait=0&after=$after")
         if (events) after = events.collect { it.id as long }.max()
         plot.add(events.findAll { it.type == 'epoch' }.collect { (Map) it.data })
-        events.findAll { it.type == 'warning' }.each { Gui.log("Warning: ${it.data.text}") }
+        events.findAll { it.type == 'warning' && told.add(it.data.text as String) }.each { Gui.log("Warning: ${it.data.text}") }
         show(job)
         if (cancelByEsc && !canceling && IJ.escapePressed()) {
             IJ.resetEscape()
@@ -77,7 +80,9 @@ class JobMonitor {
         if (job.val_loss != null) parts << "validation ${figures(job.val_loss)}"
         if (job.seconds_left != null) parts << "${duration(job.seconds_left as double)} left"
         String line = parts.join(', ')
-        if (job.epochs) return line.capitalize()  // the status bar has little room
+        boolean training = job.epochs && job.done && job.done < job.total
+        if (training || job.state != 'RUNNING') return line.capitalize() ?: job.title  // the status bar has little room
+        if (job.epochs && job.phase) return job.phase  // before the first epoch or after the last
         return (job.phase ?: job.title) + (line ? ": $line" : '')
     }
 

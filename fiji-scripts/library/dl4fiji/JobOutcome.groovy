@@ -35,13 +35,18 @@ class JobOutcome {
         return job.error ?: "$job.title ended without a result: see its log by Jobs ▸ Monitor Job."
     }
 
+    /** Return a metric's name as people write it. */
+    static String label(Object metric) {
+        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r'][metric as String] ?: (metric as String).toUpperCase()
+    }
+
     /** Return the lines that sum up a result. */
     static List<String> lines(Map result) {
         List<String> lines = []
         ((Map) result.quality ?: [:]).each { metric, values ->
             if (!(values instanceof Map) || values.prediction == null) return
             String before = values.input == null ? '' : ", of the input ${JobMonitor.figures(values.input)}"
-            lines << "${metric.toUpperCase()} of the prediction ${JobMonitor.figures(values.prediction)}$before (mean of the validation images)".toString()
+            lines << "${label(metric)} of the prediction ${JobMonitor.figures(values.prediction)}$before (mean of the validation images)".toString()
         }
         if (result.model) lines << "Model: $result.model".toString()
         if (result.folder) lines << "Folder: $result.folder".toString()

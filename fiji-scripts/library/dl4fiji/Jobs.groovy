@@ -11,7 +11,7 @@ class Jobs {
         if (job.state in ['QUEUED', 'RUNNING']) return new JobOutcome(client, new JobMonitor(client, job).await()).tell()
         ((List<String>) job.warnings ?: []).each { Gui.log("Warning: $it") }
         List<Map> epochs = ((List<Map>) client.get("/jobs/$job.id/events?wait=0&after=0")).findAll { it.type == 'epoch' }*.data
-        new LossPlot("Loss of $job.title").add(epochs)
+        new LossPlot(LossPlot.title(job)).add(epochs)
         return new JobOutcome(client, job).tell()
     }
 
@@ -44,7 +44,8 @@ class Jobs {
             })
             form.okLabel = okLabel
             form.proposals = [job: names]
-            form.ask()
+            Map<String, String> values = form.ask()
+            values + [job: find(jobs, values.job).id as String]  // what a recorded macro shall name
         }
         String wanted = inputs.text('job')
         Map job = wanted ? find(jobs, wanted) : jobs ? jobs[0] : null

@@ -17,6 +17,8 @@ class LossPlot {
 
     LossPlot(String title) { this.title = title }
 
+    static String title(Map job) { "Loss of ${job.kind == 'train' ? "“${job.request.name}”" : job.title}" }
+
     /** Add finished epochs: rows of the history. */
     void add(List<Map> epochs) {
         if (!epochs) return

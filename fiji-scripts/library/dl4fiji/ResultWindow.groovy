@@ -21,13 +21,13 @@ class ResultWindow {
     }
 
     void show() {
+        ImageIcon picture = picture()
         Gui.onEvents {
             frame = new JFrame("${job.result.model}: trained")
             frame.defaultCloseOperation = JFrame.DISPOSE_ON_CLOSE
             JPanel content = new JPanel(new BorderLayout(10, 10))
             content.border = BorderFactory.createEmptyBorder(12, 14, 12, 14)
-            File cover = picture()
-            if (cover) content.add(new JLabel(new ImageIcon(cover.path)), BorderLayout.NORTH)
+            if (picture) content.add(new JLabel(picture), BorderLayout.NORTH)
             content.add(new JLabel(table()), BorderLayout.CENTER)
             content.add(buttons(), BorderLayout.SOUTH)
             frame.contentPane.add(content)
@@ -37,17 +37,24 @@ class ResultWindow {
         }
     }
 
-    /** Return the picture of input, prediction and truth, where the export left one. */
-    private File picture() {
+    /** Return input, prediction and truth of a validation image; the package's cover where they are not to be had. */
+    private ImageIcon picture() {
         File folder = new File(job.result.folder as String)
-        ['examples.png', 'package/cover.png'].collect { new File(folder, it) }.find { it.isFile() }
+        File cover = new File(folder, 'package/cover.png')
+        try {
+            java.awt.image.BufferedImage picture = Samples.picture(folder)
+            if (picture != null) return new ImageIcon(picture)
+        } catch (Exception error) {
+            Gui.log("The example pictures cannot be shown (${error.message}).")
+        }
+        return cover.file ? new ImageIcon(cover.path) : null
     }
 
     private String table() {
         String rows = ((Map) job.result.quality ?: [:]).findAll { it.value instanceof Map && it.value.prediction != null }
             .collect { metric, values ->
                 String before = values.input == null ? '' : JobMonitor.figures(values.input)
-                "<tr><td>${metric.toUpperCase()}</td><td align='right'>$before</td>" +
+                "<tr><td>${JobOutcome.label(metric)}</td><td align='right'>$before</td>" +
                     "<td align='right'><b>${JobMonitor.figures(values.prediction)}</b></td></tr>"
             }.join('')
         String figures = rows ? "<table cellpadding='3'><tr><td></td><td>input</td><td>prediction</td></tr>$rows</table>" +

@@ -28,10 +28,10 @@ class Train {
         boolean wait = inputs.flag('wait')
         connect()
         Map request = request(inputs)
-        report(client.post('/check', request))
+        List<String> warnings = report((Map) client.post('/check', request))
         Map job = (Map) client.post('/jobs', request)
         Gui.log("$job.title: started as job $job.id.")
-        if (wait) job = new JobMonitor(client, job).await()
+        if (wait) job = new JobMonitor(client, job, warnings).await()
         return new JobOutcome(client, job).tell()
     }
 
@@ -99,12 +99,14 @@ class Train {
         return name.toLowerCase() in taken ? (2..9999).collect { "$name $it" }.find { !(it.toLowerCase() in taken) } : name
     }
 
-    private static void report(Map answer) {
+    /** Tell what the training will do and return the warnings; {@link Fault} if it cannot be done. */
+    private static List<String> report(Map answer) {
         if (answer.problems) {
             List<String> problems = (List<String>) answer.problems
             throw new Fault(problems[0], problems)
         }
         if (answer.summary) Gui.log(answer.summary as String)
         ((List<String>) answer.warnings).each { Gui.log("Warning: $it") }
+        return (List<String>) answer.warnings
     }
 }

@@ -32,7 +32,7 @@ _MORE_DATA = (
      "source are kept aside.", True),
     ("validation_target", "Validation target", "image", "", "The clean images for the validation source.", True),
     ("axes", "Axes of the files", "text", "", "E.g. ZYX or TYX; empty: as the files say.", True),
-    ("start_from", "Start from", "model", "", "A model to go on from: one made here, or the path of a model folder or "
+    ("start_from", "Start from", "path", "", "A model to go on from: one made here, or the path of a model folder or "
      "package.", True),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),
 )
