@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from filelock import FileLock
 
 from dl4fiji.data.image import open_image
-from dl4fiji.errors import Canceled, DL4FijiError, InputError, NotFoundError
+from dl4fiji.errors import Canceled, ConflictError, DL4FijiError, InputError, NotFoundError
 from dl4fiji.export import bioimageio, export_model
 from dl4fiji.export.onnx import check_onnx, run_onnx
 from dl4fiji.model import ModelFolder
@@ -123,7 +124,7 @@ def test_exporting_again_replaces_everything(own: ModelFolder) -> None:
     assert not (own.package / "saved_model.pb").exists()
     assert not (own.package / "variables").exists()
     assert (own.package / "model.onnx").read_bytes() != before, "best and last differ"
-    assert not [entry for entry in own.path.iterdir() if entry.name.startswith(".")]
+    assert [entry.name for entry in own.path.rglob(".*")] == [".export.lock"]
     assert own.onnx("best").is_file()
     assert own.onnx("last").is_file()
 
@@ -143,7 +144,12 @@ def test_a_canceled_export_leaves_the_former_one(own: ModelFolder) -> None:
     with pytest.raises(Canceled):
         export_model(own, "best", Impatient(), certify=False)
     assert {file: file.read_bytes() for file in own.package.iterdir()} == before
-    assert not [entry for entry in own.path.iterdir() if entry.name.startswith(".")]
+    assert [entry.name for entry in own.path.rglob(".*")] == [".export.lock"]
+
+
+def test_one_export_at_a_time(own: ModelFolder) -> None:
+    with FileLock(own.path / ".export.lock"), pytest.raises(ConflictError, match="being exported already"):
+        export_model(own, certify=False)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from dl4fiji import networks
 from dl4fiji.data.metadata import Metadata
 from dl4fiji.data.normalization import FixedNormalization, fit
 from dl4fiji.data.writer import write_image
-from dl4fiji.errors import DL4FijiError, NotFoundError
+from dl4fiji.errors import ConflictError, DL4FijiError, NotFoundError, ResourceError
 from dl4fiji.export import bioimageio as names
 from dl4fiji.export import readme
 from dl4fiji.export.archive import write_zip, zip_folder
@@ -35,6 +38,7 @@ from dl4fiji.prediction.keras_model import load_keras_model
 from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
 
+_LOCK = ".export.lock"
 _PROBE_PLANE = 256
 _PROBE_VOLUME = {"Z": 24, "Y": 96, "X": 96}
 
@@ -83,6 +87,10 @@ def export_model(
     ------
     NotFoundError
         If the model or its weights are not there.
+    ConflictError
+        If it is being exported already.
+    ResourceError
+        If its folder cannot be written.
     DL4FijiError
         If the export does not compute what the network computes.
     """
@@ -94,16 +102,42 @@ def export_model(
         if not file.is_file():
             raise NotFoundError(f"The model {info.name!r} lacks {file}: train it again.")
     require_space(folder.path, 12 * weights.stat().st_size + (64 << 20), "exporting the model")
-    restore_folder(folder.package)
+    with _alone(folder):
+        progress.phase("Loading the trained network")
+        network = networks.get(info.network)
+        model = _Model(info, network, Recipe.of(info), load_keras_model(folder, which))
+        return _export(model, folder, which, progress, certify, home)
 
-    progress.phase("Loading the trained network")
-    network = networks.get(info.network)
-    model = _Model(info, network, Recipe.of(info), load_keras_model(folder, which))
-    probe = _probe(model, samples)
+
+@contextmanager
+def _alone(folder: ModelFolder) -> Iterator[None]:
+    """Hold the model's folder for one export, and clear what an export that was killed has left."""
+    try:
+        with FileLock(folder.path / _LOCK, timeout=0):
+            restore_folder(folder.package)
+            for left in [*folder.path.glob(".*"), *folder.weights().parent.glob(".*")]:
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                elif left.name != _LOCK:
+                    left.unlink(missing_ok=True)
+            yield
+    except Timeout as error:
+        raise ConflictError(f"The model {folder.name!r} is being exported already: wait until that ends.") from error
+    except PermissionError as error:
+        raise ResourceError(
+            f"The folder {folder.path} cannot be written: allow it, or copy the model elsewhere and export it there."
+        ) from error
+
+
+def _export(
+    model: _Model, folder: ModelFolder, which: str, progress: Progress, certified: bool, home: Home
+) -> dict[str, Any]:
+    """Write everything, the package last."""
+    probe = _probe(model, folder.samples_file)
     with tempfile.TemporaryDirectory(prefix="dl4fiji-export-") as scratch:
         staged = Path(tempfile.mkdtemp(prefix=".package.", dir=folder.path))
         try:
-            certificate = _fill(model, folder, which, probe, staged, Path(scratch), progress, certify, home)
+            certificate = _fill(model, folder, which, probe, staged, Path(scratch), progress, certified, home)
             findings = _checked(staged, progress)
             stop_if_canceled(progress)
             replace_folder(staged, folder.package)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dl4fiji import networks
-from dl4fiji.errors import InputError, NotFoundError
+from dl4fiji.errors import NotFoundError
 from dl4fiji.model import ModelFolder
+from dl4fiji.networks.weights import assign_weights, read_weights
 from dl4fiji.options import check_options
 
 
@@ -20,7 +21,7 @@ def load_keras_model(folder: ModelFolder, which: str = "best") -> Any:
     NotFoundError
         If there are no such weights.
     InputError
-        If the weights do not fit the network.
+        If the weights are damaged, have links to other files or do not fit the network.
     """
     info = folder.read()
     weights = folder.weights(which)
@@ -29,8 +30,5 @@ def load_keras_model(folder: ModelFolder, which: str = "best") -> Any:
     network = networks.get(info.network)
     options = check_options(network.Options, info.options, network.title)
     model = network.build(options, info.channels_in, info.channels_out)
-    try:
-        model.load_weights(str(weights))
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(f"{weights} does not fit {network.title} with the model's options: train it again.") from error
+    assign_weights(model, read_weights(weights), str(weights))
     return model
