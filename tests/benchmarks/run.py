@@ -74,6 +74,8 @@ def show_care(result: dict[str, Any], console: Console) -> None:
     for name in columns:
         table.add_column(name, justify="right" if name else "left")
     table.add_row("input", f"{inputs['psnr']:.2f}", f"{inputs['psnr_fitted']:.2f}", f"{inputs['ssim']:.3f}", *[""] * 5)
+    perfect = result["perfect"]
+    table.add_row("perfect", f"{perfect['psnr']:.2f}", "", f"{perfect['ssim']:.3f}", *[""] * 5)
     for trainer in bench_care.TRAINERS:
         row = summary[trainer]
         table.add_row(
