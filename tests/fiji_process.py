@@ -40,7 +40,8 @@ class FijiProcess:
     home
         Its models, jobs and service.
     app
-        A Fiji's folder, or empty for the embedded ImageJ.
+        A Fiji's folder, or empty for the embedded ImageJ. It is the current folder, too: there DeepImageJ looks for
+        its engines.
     """
 
     def __init__(self, home: Home, app: str = "") -> None:
@@ -49,7 +50,7 @@ class FijiProcess:
         environment = {**os.environ, "DL4FIJI_HOME": str(home.root), "PYTHONIOENCODING": "utf-8"}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("fiji_child.py")), app],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=app or None,
         )  # fmt: skip
         self.notes: list[str] = self._answer(START_SECONDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,8 +30,6 @@ except DL4FijiError as error:
 
 def launch(home: Home, environment: dict[str, str] | None = None, **given: object) -> tuple[str, str]:
     """Run the launcher; return its last line and what it told on stderr."""
-    import json
-
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(given)], capture_output=True, text=True, encoding="utf-8",
         timeout=200, check=False, env={**os.environ, "DL4FIJI_HOME": str(home.root), **(environment or {})},
@@ -87,7 +86,7 @@ def test_parts_that_cannot_be_fetched_are_told(home: Home, tmp_path: Path) -> No
     """No cache, and a proxy that nobody answers at: no network."""
     (tmp_path / "m.ijm").write_text("return 1;", encoding="utf-8")
     nowhere = "http://127.0.0.1:9"
-    proxies = {name: nowhere for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")}
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), nowhere)
     try:
         last, _ = launch(
             home, {"HOME": str(tmp_path), "NO_PROXY": "", "no_proxy": "", **proxies}, macro=str(tmp_path / "m.ijm")
@@ -102,7 +101,8 @@ def test_missing_java_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     sentence = explain(RuntimeError("first\nno JVM found"))
-    assert "needs Java" in sentence and "(no JVM found)" in sentence and "conda install openjdk" in sentence
+    for part in ("needs Java", "(no JVM found)", "conda install openjdk"):
+        assert part in sentence
 
 
 @pytest.mark.jvm

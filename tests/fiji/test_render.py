@@ -22,9 +22,7 @@ class OddOptions(TrainingOptions):
 
 
 def network(options: type[TrainingOptions] = OddOptions) -> Any:
-    return SimpleNamespace(
-        name="odd-2d", title="Odd 2D", description="It's odd.", data_form="paired", Options=options
-    )
+    return SimpleNamespace(name="odd-2d", title="Odd 2D", description="It's odd.", data_form="paired", Options=options)
 
 
 def line(text: str, name: str) -> str:
@@ -47,7 +45,8 @@ def test_each_network_has_a_script_with_all_its_options() -> None:
 def test_help_unit_default_and_kind_come_from_the_options() -> None:
     text = render.render_network(network())
     assert r'description="A \"quoted\" word, a \\ and (brackets)."' in line(text, "mode")
-    assert 'kind="choice"' in line(text, "mode") and 'options="a|b"' in line(text, "mode")
+    assert 'kind="choice"' in line(text, "mode")
+    assert 'options="a|b"' in line(text, "mode")
     assert 'kind="number", fallback="0.0004", unit="%"' in line(text, "rate")
     assert 'kind="text", fallback="16x64"' in line(text, "size")
     assert 'kind="boolean", fallback="false"' in line(text, "augmentation")
@@ -58,7 +57,8 @@ def test_help_unit_default_and_kind_come_from_the_options() -> None:
 def test_advanced_options_come_below_the_usual_ones() -> None:
     text = render.render_network(network())
     assert text.index(line(text, "mode")) > text.index(line(text, "wait")) > text.index(line(text, "rate"))
-    assert "advanced=true" in line(text, "mode") and "advanced=true" not in line(text, "rate")
+    assert "advanced=true" in line(text, "mode")
+    assert "advanced=true" not in line(text, "rate")
 
 
 def test_an_option_named_as_a_common_input_is_refused() -> None:

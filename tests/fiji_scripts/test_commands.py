@@ -63,8 +63,8 @@ def test_a_running_job_is_watched_to_its_end(fiji: FijiProcess, client: ServiceC
 
 def test_a_macro_reads_what_came_out(fiji: FijiProcess, client: ServiceClient) -> None:
     job = self_test(client)
-    macro = 'run("Monitor Job", "job=" + getArgument()); return getInfo("dl4fiji.job") + " " + getInfo("dl4fiji.state");'
-    assert fiji.run_macro(macro, job) == f"{job} COMPLETE"
+    macro = 'run("Monitor Job", "job=" + getArgument()); return getInfo("dl4fiji.job") + getInfo("dl4fiji.state");'
+    assert fiji.run_macro(macro, job) == f"{job}COMPLETE"
 
 
 def test_the_newest_job_is_taken_where_none_is_named(fiji: FijiProcess, client: ServiceClient) -> None:
@@ -97,11 +97,10 @@ def test_a_failed_job_ends_the_macro_with_its_sentence(
 def test_unknown_jobs_and_models_are_said(fiji: FijiProcess) -> None:
     with pytest.raises(FijiError, match="There is no job 'none'"):
         fiji.run_script("Jobs/Monitor_Job", {"job": "none"})
-    for script in ("Models/Install_Model_in_Fiji", "Models/Open_Model_Folder", "Predict"):
+    more = {"Models/Install_Model_in_Fiji": {"fiji": "/"}, "Models/Open_Model_Folder": {}, "Predict": {"source": "/"}}
+    for script, inputs in more.items():
         with pytest.raises(FijiError, match="There is no model 'none'"):
-            fiji.run_script(script, {"model": "none", **({"source": "/tmp"} if script == "Predict" else {})} | (
-                {"fiji": "/tmp"} if "Install" in script else {}
-            ))
+            fiji.run_script(script, {"model": "none", **inputs})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_unequal_open_images_are_refused_by_name(fiji: FijiProcess, client: Serv
     """
     with pytest.raises(FijiError) as error:
         fiji.run_macro(macro)
-    assert "clean cells.tif" in str(error.value) and "noisy cells.tif" in str(error.value)
+    assert all(name in str(error.value) for name in ("clean cells.tif", "noisy cells.tif"))
     fiji.run_macro('run("Close All");')
 
 
@@ -200,7 +199,7 @@ def test_open_images_are_handed_over_with_their_calibration(
     client.cancel(job.id)
     assert job.request["name"] == "noisy x stack CARE 2D"
     source, target = (open_image(job.request["data"][name]) for name in ("source", "target"))
-    assert source.path.name == "noisy _x stack.tif" and target.path.name == "clean stack.tif"
+    assert [image.path.name for image in (source, target)] == ["noisy _x stack.tif", "clean stack.tif"]
     assert fiji.home.inbox in source.path.parents
     assert (source.axes, source.metadata.unit) == ("TYX", "µm")
     assert source.metadata.pixel_size["X"] == pytest.approx(0.25)
@@ -225,9 +224,13 @@ def test_without_waiting_the_command_ends_at_once(fiji: FijiProcess, client: Ser
     outputs = fiji.run_script(
         "Train/CARE_2D",
         {
-            "source": str(images / "noisy [x"), "target": str(images / "clean"), "name": "endless", "epochs": 5000,
-            "patch_size": "32x32", "wait": False,
-        },  # fmt: skip
+            "source": str(images / "noisy [x"),
+            "target": str(images / "clean"),
+            "name": "endless",
+            "epochs": 5000,
+            "patch_size": "32x32",
+            "wait": False,
+        },
     )
     assert outputs["state"] in ("QUEUED", "RUNNING")
     assert outputs["model"] == "endless"

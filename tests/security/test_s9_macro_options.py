@@ -18,9 +18,10 @@ pytestmark = pytest.mark.jvm
 
 CASES = 500
 _PARTS = (
-    "a", "B", "7", " ", "  ", "[", "]", "[]", "(", ")", "{", "}", '"', "'", "`", "\\", "\\n", "\n", "\t", "\r\n", "=", "&",
-    "source=", "target=", "encoded:", "%", "%41", "%5D", "+", ";", ",", "$x", "${x}", "<b>", "&amp;", "--", "#@", "é", "ß",
-    "漢字", "Ω", "🔬", "\u00a0", "\u2028", "..", "/", "null", "true",
+    "a", "B", "7", " ", "  ", "[", "]", "[]", "(", ")", "{", "}", '"', "'", "`",
+    "\\", "\\n", "\n", "\t", "\r\n", "=",
+    "&", "source=", "target=", "encoded:", "%", "%41", "%5D", "+", ";", ",", "$x", "${x}", "<b>", "&amp;", "--", "#@", "é",
+    "ß", "漢字", "Ω", "🔬", "\u00a0", "\u2028", "..", "/", "null", "true",
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def test_s9_five_hundred_texts_arrive_unchanged(fiji: FijiProcess, record_proper
             changed.append((source, target, got))
     record_property("S9", f"{CASES} cases ({literals} literal, {encoded} encoded), {len(changed)} changed")
     assert not changed
-    assert literals > 100 and encoded > 100
+    assert min(literals, encoded) > 100
 
 
 def test_s9_odd_names_are_in_the_job_as_given(fiji: FijiProcess, tmp_path: Path) -> None:

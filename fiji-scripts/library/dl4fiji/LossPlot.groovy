@@ -26,12 +26,19 @@ class LossPlot {
         if (!Gui.available() || closed) return
         Plot plot = draw()
         if (window == null) {
-            window = plot.show()
+            window = earlier()
+            if (window == null) window = plot.show() else window.drawPlot(plot)
         } else if (window.visible) {
             window.drawPlot(plot)
         } else {
             closed = true  // by the user, who does not want to see it any more
         }
+    }
+
+    /** Return the window of an earlier look at the same job. */
+    private PlotWindow earlier() {
+        java.awt.Window found = ij.WindowManager.getWindow(title)
+        return found instanceof PlotWindow && found.visible ? found : null
     }
 
     /** Return the plot of all epochs so far. */

@@ -6,6 +6,7 @@ import ij.ImagePlus
 import ij.ImageStack
 import ij.VirtualStack
 import ij.WindowManager
+import ij.gui.Plot
 import ij.io.FileInfo
 import ij.io.FileSaver
 import ij.io.TiffEncoder
@@ -16,15 +17,17 @@ class OpenImages {
     private static final String NOISY = /(?i).*(noisy|noise|low|raw|input|source|short).*/
     private static final String CLEAN = /(?i).*(clean|truth|gt|high|target|long|average|avg).*/
 
-    /** Return the titles of the open images, oldest first. */
-    static List<String> titles() {
-        (WindowManager.IDList as List ?: []).collect { WindowManager.getImage(it as int)?.title }.findAll { it != null }
+    /** Return the titles of the open images, oldest first; plots are images, too, but nothing to train on. */
+    static List<String> titles() { open()*.title }
+
+    private static List<ImagePlus> open() {
+        (WindowManager.IDList as List ?: []).collect { WindowManager.getImage(it as int) }
+            .findAll { it != null && it.getProperty(Plot.PROPERTY_KEY) == null }
     }
 
     /** Return the open image of that title, or null; a title that two images share is refused. */
     static ImagePlus find(String title) {
-        List<ImagePlus> found = (WindowManager.IDList as List ?: []).collect { WindowManager.getImage(it as int) }
-            .findAll { it?.title == title }
+        List<ImagePlus> found = open().findAll { it.title == title }
         if (found.size() > 1)
             throw new Fault("${found.size()} open images are called '$title': rename one by Image ▸ Rename…, or close it.")
         return found ? found[0] : null

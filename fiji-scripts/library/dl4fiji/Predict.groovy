@@ -24,12 +24,13 @@ class Predict {
         if (!wait) return new JobOutcome(client, job).tell()
         job = new JobMonitor(client, job).await()
         Map outputs = new JobOutcome(client, job).tell()
-        if (shown && Gui.available()) show((List<String>) job.result?.files ?: [])
+        if (shown && Gui.available()) show((List<String>) job.result?.files ?: [], inputs.text('model'))
         return outputs
     }
 
-    private static void show(List<String> files) {
-        files.take(MOST_SHOWN).each { OpenImages.show(new File(it)) }
+    /** Results have the names of their images; their titles must not. */
+    private static void show(List<String> files, String model) {
+        files.take(MOST_SHOWN).each { OpenImages.show(new File(it), "${new File(it).name} ($model)") }
         if (files.size() > MOST_SHOWN)
             Gui.log("The first $MOST_SHOWN of ${files.size()} results are shown; all are in ${new File(files[0]).parent}.")
     }
@@ -47,7 +48,7 @@ class Predict {
             throw new Fault('There is no model yet: train one by Plugins ▸ DL4Fiji ▸ Train ▸ CARE 2D.')
         Map<String, String> start = Session.last(TITLE)
         List<String> open = OpenImages.titles()
-        if (open) start.source = ij.WindowManager.currentImage?.title ?: open[-1]
+        if (open) start.source = ij.WindowManager.currentImage?.title in open ? ij.WindowManager.currentImage.title : open[-1]
         if (!(start.model in models)) start.model = models[0]
         Form form = new Form(TITLE, 'Runs a trained model on an open image, a file or all images of a folder.', fields,
             start, { Map values -> preview(values) })

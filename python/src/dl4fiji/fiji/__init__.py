@@ -1,1 +1,1 @@
-
+"""Fiji: a session in this Python, the embedded ImageJ, menu scripts and their installation."""

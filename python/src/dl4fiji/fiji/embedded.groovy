@@ -132,7 +132,7 @@ class Embedded {
     }
 
     private static void fill(File folder, Menu menu) {
-        folder.listFiles().sort { [order(it.name), it.name] }.each { file ->
+        folder.listFiles().sort { "${order(it.name)} $it.name" as String }.each { file ->
             String name = file.name.replaceAll(/\.groovy$/, '').replace('_', ' ')
             if (file.directory) {
                 Menu below = menu == null ? null : new Menu(name)

@@ -25,7 +25,8 @@ _PARTS = Path(__file__).with_name("embedded.groovy")
 def start_embedded(headless: bool, properties: dict[str, str]) -> Any:
     """Start the embedded ImageJ in this Python and return the Java class that runs scripts in it.
 
-    ``properties`` are system properties that tell our scripts where things are. The first start on a machine fetches some 15 MB from Maven Central; later ones need no network.
+    ``properties`` are system properties that tell our scripts where things are. The first start on a machine
+    fetches some 15 MB from Maven Central; later ones need no network.
 
     Raises
     ------

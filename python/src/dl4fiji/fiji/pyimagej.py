@@ -53,7 +53,8 @@ def start_fiji(app: str | Path, headless: bool, properties: dict[str, str], note
         return _init(imagej, target, headless)
     except Exception as error:
         if scyjava.jvm_started():
-            raise SetupError(f"The Fiji at {target} does not start ({_last_line(error)}): start it by itself once.") from error
+            reason = _last_line(error)
+            raise SetupError(f"The Fiji at {target} does not start ({reason}): start it by itself once.") from error
         if folder is None:
             notes.append(f"{app} could not be fetched, so this is the embedded ImageJ: {explain(error)}")
             scyjava.config.endpoints.clear()

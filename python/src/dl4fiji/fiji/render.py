@@ -23,21 +23,45 @@ _HEAD = """\
 """
 _DATA = (
     ("source", "Source (noisy)", "image", "", "Noisy or blurred images: an open image, a file or a folder.", False),
-    ("target", "Target (clean)", "image", "", "The same fields, clean: an open image, a file, or a folder with the "
-     "same file names.", False),
+    (
+        "target",
+        "Target (clean)",
+        "image",
+        "",
+        "The same fields, clean: an open image, a file, or a folder with the same file names.",
+        False,
+    ),
     ("name", "Name of the model", "text", "", "Empty: made from the source's name.", False),
 )
 _MORE_DATA = (
-    ("validation_source", "Validation source", "image", "", "Images to judge the training by; empty: some of the "
-     "source are kept aside.", True),
+    (
+        "validation_source",
+        "Validation source",
+        "image",
+        "",
+        "Images to judge the training by; empty: some of the source are kept aside.",
+        True,
+    ),
     ("validation_target", "Validation target", "image", "", "The clean images for the validation source.", True),
     ("axes", "Axes of the files", "text", "", "E.g. ZYX or TYX; empty: as the files say.", True),
-    ("start_from", "Start from", "path", "", "A model to go on from: one made here, or the path of a model folder or "
-     "package.", True),
+    (
+        "start_from",
+        "Start from",
+        "path",
+        "",
+        "A model to go on from: one made here, or the path of a model folder or package.",
+        True,
+    ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),
 )
-_WAIT = ("wait", "Wait until the end", "boolean", "true", "Off: the command ends at once and the training goes on; "
-         "Jobs > Monitor Job shows it.", False)
+_WAIT = (
+    "wait",
+    "Wait until the end",
+    "boolean",
+    "true",
+    "Off: the command ends at once and the training goes on; Jobs > Monitor Job shows it.",
+    False,
+)
 _LABELS = {
     "validation_percent": "Kept aside for validation",
     "reduce_lr_patience": "Learning-rate patience",
@@ -95,8 +119,14 @@ def _option(name: str, field: FieldInfo) -> str:
     choices = [str(choice) for choice in get_args(field.annotation)] if isinstance(default, str) else []
     kind = "choice" if choices else _kind(default)
     return _input(
-        name, label, kind, _text(default), str(field.description), bool(extra.get("advanced")),
-        unit=str(extra.get("unit", "")), choices=choices,
+        name,
+        label,
+        kind,
+        _text(default),
+        str(field.description),
+        bool(extra.get("advanced")),
+        unit=str(extra.get("unit", "")),
+        choices=choices,
     )
 
 
@@ -119,12 +149,25 @@ def _text(default: Any) -> str:
 
 
 def _input(
-    name: str, label: str, kind: str, fallback: str, help: str, advanced: bool, *, unit: str = "",
+    name: str,
+    label: str,
+    kind: str,
+    fallback: str,
+    help: str,
+    advanced: bool,
+    *,
+    unit: str = "",
     choices: list[str] | None = None,
 ) -> str:
     """Return a script parameter."""
-    attributes = {"label": label, "kind": kind, "fallback": fallback, "unit": unit, "options": "|".join(choices or ()),
-                  "description": help}
+    attributes = {
+        "label": label,
+        "kind": kind,
+        "fallback": fallback,
+        "unit": unit,
+        "options": "|".join(choices or ()),
+        "description": help,
+    }
     parts = [f"{key}={_scijava(value)}" for key, value in attributes.items() if value]
     parts += ["advanced=true"] if advanced else []
     parts += ["required=false", "persist=false"]

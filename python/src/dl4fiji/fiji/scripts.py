@@ -56,15 +56,23 @@ def install(app: Path) -> list[Path]:
     earlier = _earlier(app)
     for target in wanted:
         file = app / target
-        if file.exists() and target.as_posix() not in earlier and file.read_bytes() != (source / wanted[target]).read_bytes():
+        ours = target.as_posix() in earlier or not file.exists()
+        if not ours and file.read_bytes() != (source / wanted[target]).read_bytes():
             raise SetupError(f"{file} is not from DL4Fiji: move it away and install again.")
     try:
         for target, origin in wanted.items():
             _copy(source / origin, app / target)
         _remove_stale(app, earlier, set(wanted))
         files = {target.as_posix(): _digest(app / target) for target in wanted}
-        write_json(app / _RECORD, {"version": dl4fiji.__version__, "python": sys.executable,
-                                   "home": str(Home.default().root.absolute()), "files": files})
+        write_json(
+            app / _RECORD,
+            {
+                "version": dl4fiji.__version__,
+                "python": sys.executable,
+                "home": str(Home.default().root.absolute()),
+                "files": files,
+            },
+        )
     except OSError as error:
         raise SetupError(f"{app} cannot be written ({error.strerror}): use a Fiji in a folder of your own.") from error
     return [*wanted, _RECORD]
@@ -111,7 +119,8 @@ def _earlier(app: Path) -> dict[str, str]:
         record: Any = read_json(app / _RECORD)
         return dict(record["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise SetupError(f"{app / _RECORD} is damaged: remove the folder {app / _LIBRARY} and install again.") from error
+        remedy = f"remove the folder {app / _LIBRARY} and install again"
+        raise SetupError(f"{app / _RECORD} is damaged: {remedy}.") from error
 
 
 def _copy(origin: Path, target: Path) -> None:

@@ -66,6 +66,8 @@ class Session:
             java_file = jimport("java.io.File")(str(file))
             outputs = self.gateway.script().run(java_file, True, values).get().getOutputs()
         answers = {str(key): _to_python(outputs.get(key)) for key in outputs.keySet()}
+        if "error" in answers and answers["error"] is None:
+            raise DL4FijiError(f"{file.name} ended by an error of its own: please report it with the lines above.")
         if answers.get("error"):
             raise DL4FijiError(str(answers["error"]))
         return answers
@@ -184,7 +186,9 @@ def start_session(app: str | Path | None = None, headless: bool = True, home: Ho
     if gateway is None:
         embedded = start_embedded(headless, properties)
         if not app:
-            notes.append("No Fiji was given (--app): this is the embedded ImageJ, which runs the same commands and macros.")
+            notes.append(
+                "No Fiji was given (--app): this is the embedded ImageJ, which runs the same commands and macros."
+            )
     return Session(gateway, embedded, headless, notes)
 
 
