@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.home import Home
@@ -51,6 +55,17 @@ def test_the_port_of_the_settings_is_used(home: Home) -> None:
         assert service.port == port
     finally:
         service.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(home: Home, number: signal.Signals) -> None:
+    service = ServiceProcess(home).start()
+    assert service.process is not None
+    service.process.send_signal(number)
+    assert service.process.wait(timeout=20) == 0
+    assert "the service has stopped" in home.service_log.read_text(encoding="utf-8")
+    assert not home.service_file.exists()
+    assert not Path(f"{home.database}-wal").exists(), "the store was closed"
 
 
 def test_an_odd_home(tmp_path, monkeypatch) -> None:

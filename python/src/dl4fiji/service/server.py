@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import anyio.to_thread
@@ -53,6 +56,13 @@ class Server(uvicorn.Server):
         """Serve until a signal or a request ends it."""
         self.run(sockets=[self._listener])
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in good order at a signal; unlike uvicorn, which raises it again and so skips what comes after."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+
     def _stop(self) -> None:
         self.should_exit = True
 
@@ -74,6 +84,8 @@ class Server(uvicorn.Server):
             },
         )
         _log.info("listening at %s", context.url)
+        if sys.stderr.isatty():
+            print(f"The service runs at {context.url}; Ctrl-C ends it.", file=sys.stderr)
         gc.freeze()
         gc.enable()
 
