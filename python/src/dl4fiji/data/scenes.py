@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dl4fiji.data.dataset import ImagePair
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
+_SAMPLES = 8
+_READ_WHOLE = 1 << 25
+"""Files up to this length are compared as a whole."""
 
 
 def same_scenes(pairs: Sequence[ImagePair]) -> list[list[int]]:
     """Group the numbers of ``pairs`` whose target files hold the same bytes, in the order of their first pair.
 
-    Files of different length differ, and so do those whose beginning, middle or end differ; only what is left is
-    read as a whole, so that large data sets are told apart quickly.
+    Files of different length differ, and so do those that differ in one of the samples taken all over them. Small
+    files that are equal in these are then read as a whole; large ones are taken as equal, so that the check of a data
+    set larger than the memory takes no longer than that of a small one.
     """
     scenes: dict[object, list[int]] = defaultdict(list)
     for number, pair in enumerate(pairs):
         scenes[_sample(pair.target.path) if pair.target else number].append(number)
     result = []
     for numbers in scenes.values():
-        if len(numbers) == 1:
+        first = pairs[numbers[0]].target
+        if len(numbers) == 1 or first is None or first.path.stat().st_size > _READ_WHOLE:
             result.append(numbers)
             continue
         equal: dict[bytes, list[int]] = defaultdict(list)
@@ -41,12 +46,12 @@ def same_scenes(pairs: Sequence[ImagePair]) -> list[list[int]]:
 
 
 def _sample(path: Path) -> tuple[int, bytes]:
-    """Return length and a digest of the beginning, middle and end of a file."""
+    """Return length and a digest of samples from the beginning to the end of a file."""
     size = path.stat().st_size
     digest = hashlib.blake2b()
     with path.open("rb") as stream:
-        for place in (0, size // 2, max(0, size - _CHUNK)):
-            stream.seek(place)
+        for number in range(_SAMPLES):
+            stream.seek(max(0, size - _CHUNK) * number // (_SAMPLES - 1))
             digest.update(stream.read(_CHUNK))
     return size, digest.digest()
 
