@@ -43,9 +43,8 @@ def make_model(
     """Make a model folder as a training leaves it, with a network of few filters as initialized."""
     tf = import_tensorflow()
     own = get(network)
-    small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4}
-    if "probabilistic" in own.Options.model_fields:
-        small["probabilistic"] = probabilistic
+    small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4, "probabilistic": probabilistic}
+    small = {option: value for option, value in small.items() if option in own.Options.model_fields}
     chosen = own.Options(**{**small, **options})
     tf.keras.utils.set_random_seed(7)
     model = ModelFolder(folder / (name or f"{network} {channels}"))

@@ -136,7 +136,8 @@ def check_data(
 ) -> DataReport:
     """Check training images without raising: headers only, or with ``full`` all pixels.
 
-    Of masks the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading headers the rest is left unchecked, and a warning says so.
+    Of masks the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading headers
+    the rest is left unchecked, and a warning says so.
     """
     found = _Findings()
     try:

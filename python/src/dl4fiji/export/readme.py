@@ -62,7 +62,8 @@ def _output_text(recipe: Recipe) -> str:
     return (
         f"## Input and output\n\nInput: an image with the axes {', '.join(recipe.spatial)} and "
         f"{recipe.channels_in} channel{'s' if recipe.channels_in > 1 else ''}, raw values of any type, any size. "
-        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n" + "\n".join(lines)
+        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n"
+        + "\n".join(lines)
         + _mask_text(recipe)
     )
 
@@ -115,7 +116,8 @@ def _csbdeep(info: ModelInfo, recipe: Recipe) -> str:
         arguments = "normalizeinput=false percentilebottom=3 percentiletop=99.8"
     else:
         told = "which holds the bare network and can be run in tiles. The plugin\n"
-        told += "normalizes; its result is " + ("the probability" if recipe.classes else "in normalized units (0 to 1)")
+        told += "normalizes; its result is "
+        told += "the probability" if recipe.classes else "in normalized units (0 to 1)"
         percentiles = isinstance(normalization, PercentileNormalization)
         low, high = (normalization.low, normalization.high) if percentiles else (2, 99.8)
         arguments = f"normalizeinput=true percentilebottom={low:g} percentiletop={high:g}"
@@ -166,8 +168,8 @@ def _validation(info: ModelInfo, network: Network) -> str:
         threshold = next(iter(info.thresholds.values()), 0.5)
         head = (
             "## Validation\n\nOn the images kept aside from training, masks against truth: at the stored threshold "
-            f"({threshold:g}, as prediction), which was chosen on these very images, and at 0.5; means over images, and "
-            "where no class is named over the classes without background"
+            f"({threshold:g}, as prediction), which was chosen on these very images, and at 0.5; means over images "
+            "and, where no class is named, over the classes without background"
         )
     figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
     if not figures:

@@ -177,7 +177,8 @@ class _UNet:
         """
         step, each = 2**options.depth, 5 if self._spatial == "YX" else 4
         reach = 2 * step + sum(each * 2**level for level in range(options.depth)) + step - 1
-        return dict.fromkeys(self._spatial, -(-reach // step) * step)
+        rounded: int = -(-reach // step) * step
+        return dict.fromkeys(self._spatial, rounded)
 
     def outputs(self, options: UNetOptions, channels_out: int) -> Sequence[Output]:
         """Return the probability of the foreground, or of each class, background first."""
@@ -280,7 +281,9 @@ class UNet3D(_UNet):
         layers = tf.keras.layers
 
         def convolve(features: Any, filters: int) -> Any:
-            return layers.Conv3D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal")(features)
+            return layers.Conv3D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal")(
+                features
+            )
 
         image = tf.keras.Input((None, None, None, channels_in), name="input")
         features, skips = image, []

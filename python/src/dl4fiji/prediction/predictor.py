@@ -79,7 +79,10 @@ class Predictor:
         return self.predict_arrays(image, axes, tile_size)[self.outputs[0].name]
 
     def predict_arrays(self, image: np.ndarray, axes: str, tile_size: int = 0) -> dict[str, np.ndarray]:
-        """Return all outputs for ``image`` (axes ``axes``), in the units of the image; of segmentation ``mask``, too."""
+        """Return all outputs for ``image`` (axes ``axes``), in the units of the image where they have such.
+
+        Of segmentation ``mask``, too, in the values that masks had in training.
+        """
         source = ArrayImage(image, axes)
         layout = Layout.of(source, self.recipe, "The image")
         results, sinks = {}, {}
