@@ -121,7 +121,7 @@ def test_learns_by_every_loss(loss: str, classes: int, small_options: Callable[.
     model = network.compile(network.build(options, 1, 1 if classes == 2 else 3), options)
     truth = np.random.default_rng(0).integers(classes, size=(2, 4, 4, 1)).repeat(4, 1).repeat(4, 2)
     target = np.concatenate([truth, np.ones_like(truth)], -1).astype(np.float32)
-    for _ in range(60):
+    for _ in range(150):
         found = model.train_on_batch(truth.astype(np.float32), target, return_dict=True)
     assert found["iou"] > 0.8
     assert found["dice"] >= found["iou"]
@@ -134,8 +134,9 @@ def test_a_saturated_network_still_learns() -> None:
     model = network.compile(network.build(options, 1, 1), options)
     kernel, _ = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel * 0, np.array([80.0], np.float32)])
-    image = np.zeros((1, 16, 16, 1), np.float32)
-    target = np.concatenate([image, np.ones_like(image)], -1)
+    tf = import_tensorflow()
+    image = tf.zeros((1, 16, 16, 1))
+    target = tf.concat([image, tf.ones_like(image)], -1)
     assert model.train_step((image, target))["loss"].numpy() == pytest.approx(80)
     assert model.get_layer("logits").get_weights()[1] < 80
 
@@ -308,13 +309,14 @@ def test_the_package_names_threshold_and_classes(made: Made) -> None:
 
 
 def test_a_model_starts_from_another(made: Made, tmp_path: Path) -> None:
-    """The first epoch of a training that starts from the model begins where that one ended."""
+    """A training that starts from the model, and hardly changes it, has its validation loss."""
     network = get(made.info.network)
-    options = network.Options.model_validate({**made.info.options, "epochs": 1, "steps_per_epoch": 1})
+    short = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-7}
+    options = network.Options.model_validate(made.info.options | short)
     (tmp_path / "job").mkdir()
     folder = ModelFolder(tmp_path / "next")
     info = train(
         network, made.data, options, tmp_path / "job", folder, SilentProgress(), start_from=str(made.folder.path)
     )
-    assert info.training["val_loss"] < 2 * made.info.training["val_loss"]
-    assert info.quality["iou"]["prediction"] > 0.5
+    assert info.training["val_loss"] == pytest.approx(made.info.training["val_loss"], rel=0.01)
+    assert info.thresholds["probability"] == pytest.approx(made.info.thresholds["probability"], abs=0.02)
