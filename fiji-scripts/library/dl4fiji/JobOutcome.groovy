@@ -37,7 +37,8 @@ class JobOutcome {
 
     /** Return a metric's name as people write it. */
     static String label(Object metric) {
-        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r'][metric as String] ?: (metric as String).toUpperCase()
+        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r', iou: 'IoU', dice: 'Dice'][metric as String] ?:
+            (metric as String).replace('_', ' ').capitalize().replace('Iou', 'IoU')
     }
 
     /** Return the lines that sum up a result. */

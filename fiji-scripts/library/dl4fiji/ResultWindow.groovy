@@ -42,7 +42,7 @@ class ResultWindow {
         File folder = new File(job.result.folder as String)
         File cover = new File(folder, 'package/cover.png')
         try {
-            java.awt.image.BufferedImage picture = Samples.picture(folder)
+            java.awt.image.BufferedImage picture = Samples.picture(folder, ((Map) job.result.quality)?.iou != null)
             if (picture != null) return new ImageIcon(picture)
         } catch (Exception error) {
             Gui.log("The example pictures cannot be shown (${error.message}).")
