@@ -228,6 +228,10 @@ def _pairs(made: Made, names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
+def _channels_last(probability: np.ndarray, info: ModelInfo) -> np.ndarray:
+    return probability[..., np.newaxis] if info.channels_out == 1 else np.moveaxis(probability, 1, -1)
+
+
 def test_training_finds_the_threshold_on_the_validation_images(made: Made) -> None:
     info, predictor = made.info, Predictor(made.folder)
     names = info.training["split"]["validation"]
@@ -235,11 +239,7 @@ def test_training_finds_the_threshold_on_the_validation_images(made: Made) -> No
     for image, classes in _pairs(made, names):
         axes = info.axes.removesuffix("C")
         probabilities = predictor.predict_arrays(image, axes)["probability"]
-        if info.channels_out == 1:
-            probabilities = probabilities[..., np.newaxis]
-        else:
-            probabilities = np.moveaxis(probabilities, 1, -1)
-        tallies.append(Tally.of(classes, probabilities))
+        tallies.append(Tally.of(classes, _channels_last(probabilities, info)))
     threshold = info.thresholds["probability"]
     assert threshold == best_threshold(tallies)[0]
     for kind, limit in (("prediction", threshold), ("at 0.5", 0.5)):
@@ -264,8 +264,7 @@ def test_prediction_writes_probability_and_mask(made: Made, tmp_path: Path) -> N
     assert tags is not None
     assert tags["unit"] in ("micron", "µm", "um", "\\u00B5m")
     assert set(np.unique(mask)) <= set(info.classes)
-    channels = probability[..., np.newaxis] if info.channels_out == 1 else np.moveaxis(probability, 1, -1)
-    expected = np.asarray(info.classes)[classify(channels, info.thresholds["probability"])]
+    expected = np.asarray(info.classes)[classify(_channels_last(probability, info), info.thresholds["probability"])]
     np.testing.assert_array_equal(mask, expected)
     truth = tifffile.imread(Path(made.data.target) / "0.tif")
     assert np.mean(mask == truth) > 0.85
