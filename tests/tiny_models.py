@@ -50,7 +50,11 @@ def make_model(
     model = ModelFolder(folder / (name or f"{network} {channels}"))
     (model.path / "weights").mkdir(parents=True)
     for which in ("best", "last"):
-        own.build(chosen, channels, channels).save_weights(str(model.weights(which)))
+        built = own.build(chosen, channels, channels)
+        if own.task == "segmentation":  # as initialized all probabilities are nearly the same
+            kernel, bias = built.get_layer("logits").get_weights()
+            built.get_layer("logits").set_weights([100 * kernel, bias])
+        built.save_weights(str(model.weights(which)))
     shape = (9, 70, 77)[-len(own.axes) + 1 :]
     image = np.stack([smooth(*shape, seed=channel) for channel in range(channels)], axis=-1)
     np.savez(model.samples_file, input=image.astype(np.float32), truth=image.astype(np.float32))
