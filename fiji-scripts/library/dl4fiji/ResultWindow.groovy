@@ -42,7 +42,7 @@ class ResultWindow {
         File folder = new File(job.result.folder as String)
         File cover = new File(folder, 'package/cover.png')
         try {
-            java.awt.image.BufferedImage picture = Samples.picture(folder)
+            java.awt.image.BufferedImage picture = Samples.picture(folder, ((Map) job.result.quality)?.iou != null)
             if (picture != null) return new ImageIcon(picture)
         } catch (Exception error) {
             Gui.log("The example pictures cannot be shown (${error.message}).")
@@ -53,12 +53,16 @@ class ResultWindow {
     private String table() {
         String rows = ((Map) job.result.quality ?: [:]).findAll { it.value instanceof Map && it.value.prediction != null }
             .collect { metric, values ->
-                String before = values.input == null ? '' : JobMonitor.figures(values.input)
+                def other = values.find { kind, value -> kind != 'prediction' }
+                String before = other == null ? '' : JobMonitor.figures(other.value)
                 "<tr><td>${JobOutcome.label(metric)}</td><td align='right'>$before</td>" +
                     "<td align='right'><b>${JobMonitor.figures(values.prediction)}</b></td></tr>"
             }.join('')
-        String figures = rows ? "<table cellpadding='3'><tr><td></td><td>input</td><td>prediction</td></tr>$rows</table>" +
-            "Mean of the validation images, ${job.result.quality.psnr ? 'each against its truth' : 'at hidden pixels'}.<br>" : ''
+        // What the prediction is compared with: the input, or the prediction at the threshold 0.5.
+        Map first = (Map) ((Map) job.result.quality ?: [:]).values().find { it instanceof Map && it.prediction != null }
+        String head = first?.keySet()?.find { it != 'prediction' } ?: 'input'
+        String figures = rows ? "<table cellpadding='3'><tr><td></td><td>$head</td><td>prediction</td></tr>$rows</table>" +
+            "Mean of the validation images, ${job.result.quality.psnr || job.result.quality.iou ? 'each against its truth' : 'at hidden pixels'}.<br>" : ''
         return "<html>$figures<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
     }
 
