@@ -82,6 +82,18 @@ def test_windows_without_a_display_are_refused(home: Home) -> None:
 
 
 @pytest.mark.jvm
+def test_the_embedded_imagej_stands_in_for_a_fiji_that_cannot_be_fetched(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "m.ijm").write_text('run("Start DL4Fiji Service"); return "ran";', encoding="utf-8")
+    try:
+        last, told = launch(home, macro=str(tmp_path / "m.ijm"), app="org.example.dl4fiji:nothing:1.0")
+    finally:
+        stop(home)
+    assert last == "returned ran"
+    assert "org.example.dl4fiji:nothing:1.0 could not be fetched (" in told
+    assert "so this is the embedded ImageJ" in told
+
+
+@pytest.mark.jvm
 def test_parts_that_cannot_be_fetched_are_told(home: Home, tmp_path: Path) -> None:
     """No cache, and a proxy that nobody answers at: no network."""
     (tmp_path / "m.ijm").write_text("return 1;", encoding="utf-8")

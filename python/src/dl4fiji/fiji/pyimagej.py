@@ -56,10 +56,15 @@ def start_fiji(app: str | Path, headless: bool, properties: dict[str, str], note
             reason = _last_line(error)
             raise SetupError(f"The Fiji at {target} does not start ({reason}): start it by itself once.") from error
         if folder is None:
-            notes.append(f"{app} could not be fetched, so this is the embedded ImageJ: {explain(error)}")
+            notes.append(
+                f"{app} could not be fetched ({_last_line(error)}), so this is the embedded ImageJ: give the folder of "
+                "a Fiji by --app, or connect to the internet."
+            )
             scyjava.config.endpoints.clear()
+            _forget_imglyb()
             return None
     _drop_imglyb()
+    _forget_imglyb()
     notes.append("imglib2-imglyb could not be fetched: images cannot be passed to NumPy in this session.")
     try:
         return _init(imagej, target, headless)
@@ -104,6 +109,17 @@ def _drop_imglyb() -> None:
 
     kept = [endpoint for endpoint in scyjava.config.endpoints if "imglib2-imglyb" not in endpoint]
     scyjava.config.endpoints[:] = kept
+
+
+def _forget_imglyb() -> None:
+    """Keep imglyb from looking for its classes when the JVM starts, where these are not to be had.
+
+    scyjava has no call to take a callback back.
+    """
+    import scyjava._jvm
+
+    callbacks = scyjava._jvm._startup_callbacks
+    callbacks[:] = [callback for callback in callbacks if not callback.__module__.startswith("imglyb")]
 
 
 def _init(imagej: Any, target: str, headless: bool) -> Any:
