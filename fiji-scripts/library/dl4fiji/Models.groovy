@@ -29,7 +29,7 @@ class Models {
 
     private Inputs choose(Object module, String title, String introduction, String okLabel) {
         Inputs inputs = Inputs.of(module, title) { fields ->
-            List<Map> models = (List<Map>) client.get('/models')
+            List<Map> models = ((List<Map>) client.get('/models')).findAll { !it.error }  // damaged ones
             if (!models) throw new Fault('There is no model yet: train one by Plugins ▸ DL4Fiji ▸ Train ▸ CARE 2D.')
             Map<String, String> start = [model: models[0].name]
             if (fields.any { it.name == 'fiji' }) start.fiji = ij.IJ.getDirectory('imagej') ?: ''

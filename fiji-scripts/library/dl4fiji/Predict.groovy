@@ -43,7 +43,7 @@ class Predict {
 
     private Map<String, String> ask(List<Field> fields) {
         connect()
-        List<String> models = ((List<Map>) client.get('/models'))*.name
+        List<String> models = ((List<Map>) client.get('/models')).findAll { !it.error }*.name
         if (!models)
             throw new Fault('There is no model yet: train one by Plugins ▸ DL4Fiji ▸ Train ▸ CARE 2D.')
         Map<String, String> start = Session.last(TITLE)

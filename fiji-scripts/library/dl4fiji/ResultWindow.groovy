@@ -23,7 +23,7 @@ class ResultWindow {
     void show() {
         ImageIcon picture = picture()
         Gui.onEvents {
-            frame = new JFrame("${job.result.model}: trained")
+            frame = new JFrame("${job.result.model}: ${job.state == 'CANCELED' ? 'canceled' : 'trained'}")
             frame.defaultCloseOperation = JFrame.DISPOSE_ON_CLOSE
             JPanel content = new JPanel(new BorderLayout(10, 10))
             content.border = BorderFactory.createEmptyBorder(12, 14, 12, 14)
@@ -63,12 +63,19 @@ class ResultWindow {
         String head = first?.keySet()?.find { it != 'prediction' } ?: 'input'
         String figures = rows ? "<table cellpadding='3'><tr><td></td><td>$head</td><td>prediction</td></tr>$rows</table>" +
             "Mean of the validation images, ${job.result.quality.psnr || job.result.quality.iou ? 'each against its truth' : 'at hidden pixels'}.<br>" : ''
-        return "<html>$figures<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
+        String missing = exported() ? '' : 'The training was canceled; the best weights so far are kept. To run the model ' +
+            "in DeepImageJ, export it first:<br><code>dl4fiji export \"${escape(job.result.model as String)}\"</code><br>"
+        return "<html>$figures$missing<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
     }
+
+    private boolean exported() { job.result.package as boolean }
 
     private JPanel buttons() {
         JPanel panel = new JPanel(new FlowLayout(FlowLayout.RIGHT, 8, 0))
-        ['Predict…': 'DL4Fiji Predict', 'Install in Fiji…': 'Install Model in Fiji', 'Open folder…': 'Open Model Folder'].each { label, command ->
+        Map<String, String> commands = ['Predict…': 'DL4Fiji Predict', 'Install in Fiji…': 'Install Model in Fiji',
+                                        'Open folder…': 'Open Model Folder']
+        if (!exported()) commands.remove('Install in Fiji…')
+        commands.each { label, command ->
             JButton button = new JButton(label)
             button.addActionListener { ij.IJ.doCommand(command) }
             panel.add(button)
