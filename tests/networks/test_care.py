@@ -50,7 +50,8 @@ def test_defaults(name: str, expected: dict[str, Any]) -> None:
     }  # fmt: skip
     for option, value in (expected | both).items():
         assert getattr(options, option) == value
-    assert get(name).normalization(options) == PercentileNormalization(low=2, high=99.8)
+    any_images: Any = None  # percentiles are taken from each image, not from the training data
+    assert get(name).normalization(options, any_images) == PercentileNormalization(low=2, high=99.8)
 
 
 @pytest.mark.parametrize(
