@@ -81,7 +81,8 @@ class Child:
         self.seconds += time.monotonic() - began
         self.ended = not os.WIFSTOPPED(status)
         if self.ended and status:
-            raise SystemExit(f"{self.trainer} failed, see {self.log}")
+            code = os.waitstatus_to_exitcode(status)
+            raise SystemExit(f"{self.trainer} failed with exit code {code}, see {self.log}")
 
     @property
     def cpu_seconds(self) -> float:
