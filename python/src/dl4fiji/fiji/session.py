@@ -189,7 +189,15 @@ def start_session(app: str | Path | None = None, headless: bool = True, home: Ho
             notes.append(
                 "No Fiji was given (--app): this is the embedded ImageJ, which runs the same commands and macros."
             )
+    scyjava.when_jvm_stops(_end_filter_threads)
     return Session(gateway, embedded, headless, notes)
+
+
+def _end_filter_threads() -> None:
+    """End the threads of ImageJ's filters: an ending JVM would wait two minutes for new work for them."""
+    from scyjava import jimport
+
+    jimport("ij.util.ThreadUtil").threadPoolExecutor.shutdownNow()
 
 
 def find_script(script: str | Path) -> Path:
