@@ -37,8 +37,7 @@ class JobOutcome {
 
     /** Return a metric's name as people write it. */
     static String label(Object metric) {
-        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r', iou: 'IoU', dice: 'Dice'][metric as String] ?:
-            (metric as String).replace('_', ' ').capitalize().replace('Iou', 'IoU')
+        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r'][metric as String] ?: (metric as String).toUpperCase()
     }
 
     /** Return the lines that sum up a result. */
@@ -46,9 +45,7 @@ class JobOutcome {
         List<String> lines = []
         ((Map) result.quality ?: [:]).each { metric, values ->
             if (!(values instanceof Map) || values.prediction == null) return
-            def other = values.find { kind, value -> kind != 'prediction' }
-            String what = other?.key == 'input' ? 'of the input' : other?.key
-            String before = other == null ? '' : ", $what ${JobMonitor.figures(other.value)}"
+            String before = values.input == null ? '' : ", of the input ${JobMonitor.figures(values.input)}"
             lines << "${label(metric)} of the prediction ${JobMonitor.figures(values.prediction)}$before (mean of the validation images)".toString()
         }
         if (result.model) lines << "Model: $result.model".toString()

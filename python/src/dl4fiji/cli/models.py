@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -33,7 +33,8 @@ def list_models(json: _JSON = False) -> None:
         return
     rows = []
     for model in models:
-        gain = _gain(model.get("quality", {}))
+        psnr = model.get("quality", {}).get("psnr", {})
+        gain = f"{psnr['input']:.1f} → {psnr['prediction']:.1f} dB" if psnr else ""
         rows.append(
             (
                 model["name"],
@@ -43,16 +44,7 @@ def list_models(json: _JSON = False) -> None:
                 "yes" if model.get("package") else "no",
             )
         )
-    print_table("Models", ("name", "network", "made", "quality", "exported"), rows)
-
-
-def _gain(quality: dict[str, Any]) -> str:
-    """Return the figure by which models of a kind are compared."""
-    psnr, iou = quality.get("psnr", {}), quality.get("iou", {})
-    if psnr:
-        before = f"{psnr['input']:.1f} → " if "input" in psnr else ""
-        return f"PSNR {before}{psnr['prediction']:.1f} dB"
-    return f"IoU {iou['prediction']:.2f}" if iou else ""
+    print_table("Models", ("name", "network", "made", "PSNR", "exported"), rows)
 
 
 @app.command("show")
