@@ -43,15 +43,18 @@ def make_model(
     """Make a model folder as a training leaves it, with a network of few filters as initialized."""
     tf = import_tensorflow()
     own = get(network)
-    small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4}
-    if "probabilistic" in own.Options.model_fields:
-        small["probabilistic"] = probabilistic
+    small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4, "probabilistic": probabilistic}
+    small = {option: value for option, value in small.items() if option in own.Options.model_fields}
     chosen = own.Options(**{**small, **options})
     tf.keras.utils.set_random_seed(7)
     model = ModelFolder(folder / (name or f"{network} {channels}"))
     (model.path / "weights").mkdir(parents=True)
     for which in ("best", "last"):
-        own.build(chosen, channels, channels).save_weights(str(model.weights(which)))
+        built = own.build(chosen, channels, channels)
+        if own.task == "segmentation":  # as initialized all probabilities are nearly the same
+            kernel, bias = built.get_layer("logits").get_weights()
+            built.get_layer("logits").set_weights([100 * kernel, bias])
+        built.save_weights(str(model.weights(which)))
     shape = (9, 70, 77)[-len(own.axes) + 1 :]
     image = np.stack([smooth(*shape, seed=channel) for channel in range(channels)], axis=-1)
     np.savez(model.samples_file, input=image.astype(np.float32), truth=image.astype(np.float32))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from dl4fiji.fiji import render
-from dl4fiji.networks import NETWORKS
+from dl4fiji.networks import NETWORKS, get
 from dl4fiji.options import Size, TrainingOptions, option
 
 
@@ -22,7 +22,9 @@ class OddOptions(TrainingOptions):
 
 
 def network(options: type[TrainingOptions] = OddOptions) -> Any:
-    return SimpleNamespace(name="odd-2d", title="Odd 2D", description="It's odd.", data_form="paired", Options=options)
+    return SimpleNamespace(
+        name="odd-2d", title="Odd 2D", description="It's odd.", task="restoration", data_form="paired", Options=options
+    )
 
 
 def line(text: str, name: str) -> str:
@@ -90,3 +92,11 @@ def test_scripts_are_plain_ascii_up_to_their_code() -> None:
     """SciJava reads scripts in the system's encoding where it is given a file."""
     for path, text in render.render().items():
         assert text.isascii(), path
+
+
+def test_networks_that_learn_from_masks_ask_for_masks() -> None:
+    text = render.render_network(get("unet-3d"))
+    assert 'label="Images"' in text
+    assert 'label="Masks"' in text
+    assert "clean" not in text
+    assert "source=[/data/images] target=[/data/masks]" in text

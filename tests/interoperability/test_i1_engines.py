@@ -18,6 +18,7 @@ from dl4fiji.export.engines import ENGINES, Engine
 from dl4fiji.home import Home
 from dl4fiji.model import ModelFolder
 from dl4fiji.networks import NETWORKS
+from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.progress import SilentProgress
 from tiny_models import exported, exported_network
 
@@ -28,7 +29,9 @@ VERSIONS = [engine.version for engine in ENGINES]
 
 def _probe(model: ModelFolder) -> Probe:
     x, expected = (np.load(model.package / f"test_{name}.npy") for name in ("input", "output"))
-    return Probe(x, {"output": expected}, min(fit(model.read().normalization, x[0], model.read().axes).scale))
+    info = model.read()
+    scale = min(fit(info.normalization, x[0], info.axes).scale) if Recipe.of(info).image_units else 1.0
+    return Probe(x, {"output": expected}, scale)
 
 
 def _engine(version: str, home: Home) -> Engine:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.pairs import open_pairs
 from dl4fiji.data.patches import PatchSource
-from dl4fiji.network import Network
+from dl4fiji.network import Network, mask_values
 
 SMALL = {
     "epochs": 2, "batch_size": 2, "patches_per_image": 4, "depth": 1, "kernel_size": 3, "first_filters": 4,
@@ -25,19 +25,19 @@ SMALL = {
 
 @pytest.fixture
 def small_options() -> Callable[..., Any]:
-    """Return options of a network that train in no time; further ones override."""
+    """Return options of a network that train in no time; further ones, as far as it has them, override."""
 
     def make(network: Network, **values: Any) -> Any:
         patch = "4x16x16" if "Z" in network.axes else "16x16"
-        known = {name: value for name, value in SMALL.items() if name in network.Options.model_fields}
-        return network.Options.model_validate({**known, "patch_size": patch, **values})
+        known = {name: value for name, value in (SMALL | values).items() if name in network.Options.model_fields}
+        return network.Options.model_validate({"patch_size": patch, **known})
 
     return make
 
 
 @pytest.fixture
 def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
-    """Return three noisy images for a network, with the clean ones if it learns from pairs."""
+    """Return three noisy images for a network, with the clean ones, or masks, if it learns from pairs."""
 
     def make(network: Network) -> Dataset:
         shape = (6, 40, 40) if "Z" in network.axes else (40, 40)
@@ -45,7 +45,8 @@ def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
         for number in range(3):
             clean = ndimage.gaussian_filter(rng.random(shape), 1.5) * 1000
             noisy = clean + rng.normal(0, 20, shape)
-            for role, image in (("source", noisy), ("target", clean)):
+            target = 255.0 * (clean > np.median(clean)) if network.task == "segmentation" else clean
+            for role, image in (("source", noisy), ("target", target)):
                 (tmp_path / role).mkdir(exist_ok=True)
                 axes = network.axes.removesuffix("C")
                 tifffile.imwrite(
@@ -55,7 +56,8 @@ def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
             source=str(tmp_path / "source"), target=str(tmp_path / "target"), validation_source="",
             validation_target="", axes="",
         )  # fmt: skip
-        return open_pairs(fields, network.axes, paired=network.data_form == "paired")
+        masks = mask_values(network, network.Options())
+        return open_pairs(fields, network.axes, paired=network.data_form == "paired", masks=masks)
 
     return make
 

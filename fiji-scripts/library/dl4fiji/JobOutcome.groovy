@@ -37,7 +37,8 @@ class JobOutcome {
 
     /** Return a metric's name as people write it. */
     static String label(Object metric) {
-        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r'][metric as String] ?: (metric as String).toUpperCase()
+        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r', iou: 'IoU', dice: 'Dice'][metric as String] ?:
+            (metric as String).replace('_', ' ').capitalize().replace('Iou', 'IoU')
     }
 
     /** Return the lines that sum up a result. */
@@ -45,7 +46,9 @@ class JobOutcome {
         List<String> lines = []
         ((Map) result.quality ?: [:]).each { metric, values ->
             if (!(values instanceof Map) || values.prediction == null) return
-            String before = values.input == null ? '' : ", of the input ${JobMonitor.figures(values.input)}"
+            def other = values.find { kind, value -> kind != 'prediction' }
+            String what = other?.key == 'input' ? 'of the input' : other?.key
+            String before = other == null ? '' : ", $what ${JobMonitor.figures(other.value)}"
             lines << "${label(metric)} of the prediction ${JobMonitor.figures(values.prediction)}$before (mean of the validation images)".toString()
         }
         if (result.model) lines << "Model: $result.model".toString()

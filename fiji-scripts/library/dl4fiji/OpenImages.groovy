@@ -15,7 +15,7 @@ import ij.process.ImageProcessor
 /** Images that are open in Fiji, and how they get to the service: as ImageJ TIFF in its inbox. */
 class OpenImages {
     private static final String NOISY = /(?i).*(noisy|noise|low|raw|input|source|short).*/
-    private static final String CLEAN = /(?i).*(clean|truth|gt|high|target|long|average|avg).*/
+    private static final String CLEAN = /(?i).*(clean|truth|gt|high|target|long|average|avg|mask|label|seg).*/
 
     /** Return the titles of the open images, oldest first; plots are images, too, but nothing to train on. */
     static List<String> titles() { open()*.title }

@@ -42,7 +42,7 @@ class ResultWindow {
         File folder = new File(job.result.folder as String)
         File cover = new File(folder, 'package/cover.png')
         try {
-            java.awt.image.BufferedImage picture = Samples.picture(folder)
+            java.awt.image.BufferedImage picture = Samples.picture(folder, ((Map) job.result.quality)?.iou != null)
             if (picture != null) return new ImageIcon(picture)
         } catch (Exception error) {
             Gui.log("The example pictures cannot be shown (${error.message}).")
@@ -53,7 +53,8 @@ class ResultWindow {
     private String table() {
         String rows = ((Map) job.result.quality ?: [:]).findAll { it.value instanceof Map && it.value.prediction != null }
             .collect { metric, values ->
-                String before = values.input == null ? '' : JobMonitor.figures(values.input)
+                def other = values.find { kind, value -> kind != 'prediction' }
+                String before = other == null ? '' : JobMonitor.figures(other.value)
                 "<tr><td>${JobOutcome.label(metric)}</td><td align='right'>$before</td>" +
                     "<td align='right'><b>${JobMonitor.figures(values.prediction)}</b></td></tr>"
             }.join('')

@@ -18,16 +18,22 @@ class Samples {
     private static final int GAP = 8
     private static final int CAPTION = 22
 
-    /** Return the picture; null if the folder has no such images. */
-    static BufferedImage picture(File folder) {
+    /**
+     * Return the picture; null if the folder has no such images.
+     *
+     * @param masks whether the truth is a mask, whose values have nothing to do with those of the input
+     */
+    static BufferedImage picture(File folder, boolean masks = false) {
         File samples = new File(folder, 'samples.npz')
         File predicted = new File(folder, 'package/sample_output.tif')
         if (!samples.file || !predicted.file) return null
         Map<String, FloatProcessor> planes = [input: plane(samples, 'input')]
         ImagePlus prediction = IJ.openImage(predicted.path)
         if (prediction == null || planes.input == null) return null
+        // Of several classes the first channel is the background.
+        int channel = masks && prediction.NChannels > 1 ? 2 : 1
         planes.prediction = projection((1..prediction.NSlices).collect {
-            (FloatProcessor) prediction.getStack().getProcessor(prediction.getStackIndex(1, it, 1)).convertToFloat()
+            (FloatProcessor) prediction.getStack().getProcessor(prediction.getStackIndex(channel, it, 1)).convertToFloat()
         })
         FloatProcessor truth = plane(samples, 'truth')
         if (truth != null) planes.truth = truth
@@ -41,7 +47,8 @@ class Samples {
         graphics.font = new Font(Font.SANS_SERIF, Font.PLAIN, 13)
         planes.eachWithIndex { name, plane, index ->
             int x = index * (SIDE + GAP)
-            plane.setMinAndMax(range[0], range[1])
+            double[] shown = masks ? (name == 'prediction' ? [0d, 1d] as double[] : Samples.range(plane)) : range
+            plane.setMinAndMax(shown[0], shown[1])
             double scale = Math.min((double) SIDE / plane.width, (double) SIDE / plane.height)
             graphics.drawImage(plane.bufferedImage, x, CAPTION, (int) (plane.width * scale), (int) (plane.height * scale), null)
             graphics.color = Color.DARK_GRAY

@@ -68,7 +68,7 @@ class Train {
     /** Say what would happen, or what is wrong. */
     private Map preview(List<Field> fields, Map<String, String> values) {
         if (!values.source.trim() || (paired(fields) && !values.target.trim())) {
-            String needed = paired(fields) ? 'the source (noisy) and the target (clean) images' : 'the noisy images'
+            String needed = fields.findAll { it.name in ['source', 'target'] }*.label*.uncapitalize().join(' and ')
             return [ok: false, text: "Choose $needed: open images, folders or files.".toString()]
         }
         if (DATA.any { it in values && Handover.tooLargeToCheck(values[it].trim()) })

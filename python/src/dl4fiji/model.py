@@ -37,6 +37,10 @@ class ModelInfo(BaseModel):
     """Summary for README and report: images, split, epochs, best_epoch, val_loss, seconds, device, versions."""
     quality: dict[str, Any] = Field(default_factory=dict)
     """Figures on the validation images, e.g. ``{"psnr": {"input": 29.3, "prediction": 34.2}}``."""
+    classes: list[int] = Field(default_factory=list)
+    """Segmentation: the value of each class in masks, background first."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Thresholds found on the validation images, by the name of the output that they belong to."""
     warnings: list[str] = Field(default_factory=list)
     authors: list[str] = Field(default_factory=list)
     license: str = "CC-BY-4.0"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from dl4fiji.data.masks import MaskValues
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.options import TrainingOptions
 from dl4fiji.schedule import Schedule
@@ -155,3 +156,8 @@ class Network(Protocol):
     def outputs(self, options: Any, channels_out: int) -> Sequence[Output]:
         """Return what the exported network puts out, the main output first."""
         ...
+
+
+def mask_values(network: Network, options: Any) -> MaskValues | None:
+    """Return what the values of the training targets mean if these are masks; None if they are images."""
+    return options.mask_values if network.task == "segmentation" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,8 +33,7 @@ def list_models(json: _JSON = False) -> None:
         return
     rows = []
     for model in models:
-        psnr = model.get("quality", {}).get("psnr", {})
-        gain = f"{psnr['input']:.1f} → {psnr['prediction']:.1f} dB" if psnr else ""
+        gain = _gain(model.get("quality", {}))
         rows.append(
             (
                 model["name"],
@@ -44,7 +43,16 @@ def list_models(json: _JSON = False) -> None:
                 "yes" if model.get("package") else "no",
             )
         )
-    print_table("Models", ("name", "network", "made", "PSNR", "exported"), rows)
+    print_table("Models", ("name", "network", "made", "quality", "exported"), rows)
+
+
+def _gain(quality: dict[str, Any]) -> str:
+    """Return the figure by which models of a kind are compared."""
+    psnr, iou = quality.get("psnr", {}), quality.get("iou", {})
+    if psnr:
+        before = f"{psnr['input']:.1f} → " if "input" in psnr else ""
+        return f"PSNR {before}{psnr['prediction']:.1f} dB"
+    return f"IoU {iou['prediction']:.2f}" if iou else ""
 
 
 @app.command("show")

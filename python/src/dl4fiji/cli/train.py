@@ -191,14 +191,16 @@ def print_result(job: Any) -> None:
     from dl4fiji.cli.output import print_line, print_plain, print_table
 
     quality = job.result.get("quality", {})
-    rows = [
-        (metric.upper(), _figure(figures.get("input")), _figure(figures.get("prediction")))
-        for metric, figures in quality.items()
-        if isinstance(figures, dict)
-    ]
-    if rows:
-        against = "the truth" if "psnr" in quality else "what was hidden from the network"
-        print_table(f"Validation images against {against}", ("", "input", "prediction"), rows)
+    tables = {metric: figures for metric, figures in quality.items() if isinstance(figures, dict)}
+    if tables:
+        columns = list(dict.fromkeys(kind for figures in tables.values() for kind in figures if kind != "prediction"))
+        columns = [*(columns or ["input"]), "prediction"]
+        rows = [
+            (metric.replace("_", " ").upper(), *(_figure(figures.get(column)) for column in columns))
+            for metric, figures in tables.items()
+        ]
+        against = "the truth" if {"psnr", "iou"} & set(quality) else "what was hidden from the network"
+        print_table(f"Validation images against {against}", ("", *columns), rows)
     print_line(f"Job {job.id} is [bold]{job.state}[/].")
     if job.result.get("folder"):
         print_plain(f"Model: {job.result['folder']}")

@@ -60,6 +60,9 @@ class Dataset:
         Axes of the network, channels last: ``YXC`` or ``ZYXC``.
     warnings
         What the user should know, one sentence each.
+    classes
+        Where targets are masks: the value of each class in the files, background first. The targets themselves are
+        read as numbers of classes, see `dl4fiji.data.masks`.
     """
 
     pairs: tuple[ImagePair, ...]
@@ -70,6 +73,7 @@ class Dataset:
     validation: tuple[Sample, ...] = ()
     units: tuple[int, int] = (0, 0)
     """How many images (frames count as images) are for training and validation; (1, 1) may share one image."""
+    classes: tuple[int, ...] = ()
 
     @property
     def spatial_axes(self) -> str:
@@ -83,7 +87,12 @@ class Dataset:
 
     @property
     def channels_out(self) -> int:
-        """Channels of the target images; of the source images where there are no targets."""
+        """Channels of the target images; of the source images where there are no targets.
+
+        For masks: one for one class beside the background, else one per class.
+        """
+        if self.classes:
+            return len(self.classes) if len(self.classes) > 2 else 1
         target = self.pairs[0].target
         return (target or self.pairs[0].source).sizes["C"]
 

@@ -61,13 +61,13 @@ def size_text(image: ImageSource, axes: str) -> str:
     return "×".join(str(image.sizes[axis]) for axis in axes)
 
 
-def mismatch(pair: ImagePair) -> str:
-    """Return why source and target do not fit each other, or an empty string."""
+def mismatch(pair: ImagePair, masks: bool = False) -> str:
+    """Return why source and target do not fit each other, or an empty string; masks need not have their colors."""
     source, target = pair.source, pair.target
     if target is None:
         return ""
     left, right = labels(pair)
-    if source.rgb != target.rgb:
+    if source.rgb != target.rgb and not masks:
         color, grey = (left, right) if source.rgb else (right, left)
         return (
             f"{color} is an RGB image but {grey} is not: convert both to the same type in Fiji (Image ▸ Type) "

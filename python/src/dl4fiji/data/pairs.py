@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-import unicodedata
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from dl4fiji.data import findings
 from dl4fiji.data.axes import check_axes
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
-from dl4fiji.data.image import ImageSource, list_images, open_image
+from dl4fiji.data.image import ImageSource, open_image
+from dl4fiji.data.masks import MaskValues, read_as_classes
+from dl4fiji.data.matching import pair_files
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 
@@ -85,7 +85,13 @@ class _Findings:
 
 
 def open_pairs(
-    data: DataFields, network_axes: str, *, patch_size: Sequence[int] = (), paired: bool = True, full: bool = False
+    data: DataFields,
+    network_axes: str,
+    *,
+    patch_size: Sequence[int] = (),
+    paired: bool = True,
+    masks: MaskValues | None = None,
+    full: bool = False,
 ) -> Dataset:
     """Open training images and check their headers.
 
@@ -99,6 +105,8 @@ def open_pairs(
         Spatial size of a patch, to find images that are smaller.
     paired
         Whether the network needs a target; if not, ``data.target`` is ignored.
+    masks
+        What the values of the targets mean if these are masks, all of which are read then; None: they are images.
     full
         Read the pixels, too, and look for NaN, constant and identical images.
 
@@ -108,7 +116,9 @@ def open_pairs(
         With all findings in ``problems``.
     """
     found = _Findings()
-    dataset = _open(data, network_axes, tuple(patch_size), paired, full, found, None)
+    dataset = _open(data, network_axes, tuple(patch_size), paired, bool(masks), full, found, None)
+    if dataset is not None and masks and not found.problems:
+        dataset = _with_classes(dataset, masks, found)
     if found.problems or dataset is None:
         raise DataError(found.problems[0], found.problems)
     return dataset
@@ -120,17 +130,21 @@ def check_data(
     options: TrainingOptions,
     *,
     paired: bool = True,
+    masks: MaskValues | None = None,
     full: bool = False,
     time_limit: float = _TIME_LIMIT,
 ) -> DataReport:
     """Check training images without raising: headers only, or with ``full`` all pixels.
 
-    After ``time_limit`` seconds of reading headers the rest is left unchecked, and a warning says so.
+    Of masks the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading headers
+    the rest is left unchecked, and a warning says so.
     """
     found = _Findings()
     try:
         deadline = None if full else time.monotonic() + time_limit
-        dataset = _open(data, network_axes, options.patch_size, paired, full, found, deadline)
+        dataset = _open(data, network_axes, options.patch_size, paired, bool(masks), full, found, deadline)
+        if dataset is not None and masks and not found.problems:
+            dataset = _with_classes(dataset, masks, found, quick=not full)
         if dataset is None or found.problems:
             return DataReport(tuple(found.problems), tuple(found.warnings))
         dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
@@ -186,6 +200,7 @@ def _open(
     network_axes: str,
     patch_size: tuple[int, ...],
     paired: bool,
+    masks: bool,
     full: bool,
     found: _Findings,
     deadline: float | None,
@@ -205,12 +220,12 @@ def _open(
     if found.problems:
         return None
     target = data.target if paired else ""
-    pairs = _open_role(data.source, target, data.axes, network_axes, patch_size, full, found, deadline)
+    pairs = _open_role(data.source, target, data.axes, network_axes, patch_size, masks, full, found, deadline)
     extra: list[ImagePair] = []
     if data.validation_source.strip():
         validation_target = data.validation_target if paired else ""
         extra = _open_role(
-            data.validation_source, validation_target, data.axes, network_axes, patch_size, full, found, deadline
+            data.validation_source, validation_target, data.axes, network_axes, patch_size, masks, full, found, deadline
         )
     found.problems += findings.odd_channels([*pairs, *extra])
     found.warnings += findings.suspicions([*pairs, *extra])
@@ -221,18 +236,32 @@ def _open(
     return Dataset(tuple(pairs), tuple(extra), network_axes, tuple(dict.fromkeys(found.warnings)))
 
 
+def _with_classes(dataset: Dataset, masks: MaskValues, found: _Findings, *, quick: bool = False) -> Dataset:
+    """Return the data set with masks as numbers of classes; what is wrong goes to ``found``."""
+    pairs, classes, problems, warnings = read_as_classes(
+        (*dataset.pairs, *dataset.validation_pairs), masks, quick=quick
+    )
+    found.problems += problems
+    count = len(dataset.pairs)
+    return replace(
+        dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes,
+        warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
+    )  # fmt: skip
+
+
 def _open_role(
     source: str,
     target: str,
     axes: str,
     network_axes: str,
     patch_size: tuple[int, ...],
+    masks: bool,
     full: bool,
     found: _Findings,
     deadline: float | None,
 ) -> list[ImagePair]:
     """Pair, open and check the images of one pair of folders or files."""
-    named = _pair_files(source.strip(), target.strip(), found)
+    named = pair_files(source.strip(), target.strip(), found.problems)
     files = [file for _, *both in named for file in both if file is not None]
     opened = _open_all(files, axes, found, deadline)
     _resolve_grey(opened, [file for _, file, _ in named], full, found)
@@ -243,14 +272,16 @@ def _open_role(
         if left in opened and (right is None or right in opened)
     ]
     spatial = network_axes.removesuffix("C")
-    found.problems += findings.gather((pair.name, text) for pair in pairs if (text := findings.mismatch(pair)))
+    found.problems += findings.gather((pair.name, text) for pair in pairs if (text := findings.mismatch(pair, masks)))
     wrong = [(pair.name, findings.wrong_dimensions(pair.source, spatial)) for pair in pairs]
     small = [(pair.name, findings.too_small(pair.source, spatial, patch_size)) for pair in pairs]
     found.problems += findings.gather(finding for finding in wrong if finding[1])
     found.problems += findings.gather(b for a, b in zip(wrong, small, strict=True) if b[1] and not a[1])
     if full and not found.problems:
+        # Masks may be empty; what else may be wrong with them is found where they become classes.
+        read = [replace(pair, target=None) for pair in pairs] if masks else pairs
         with ThreadPoolExecutor(2) as pool:
-            for problems, warnings in pool.map(findings.contents, pairs):
+            for problems, warnings in pool.map(findings.contents, read):
                 found.problems += problems
                 found.warnings += warnings
     return pairs
@@ -305,84 +336,3 @@ def _resolve_grey(opened: dict[Path, ImageSource], files: Sequence[Path], full: 
             f"{len(grey)} color image(s) such as {grey[0].name} are grey in fact (red, green and blue are equal) "
             "and are read as grey."
         )
-
-
-def _pair_files(source: str, target: str, found: _Findings) -> list[tuple[str, Path, Path | None]]:
-    """Return name, source file and target file of each pair."""
-    left, right = Path(source).expanduser(), Path(target).expanduser() if target else None
-    if right is not None and left.exists() and right.exists() and left.samefile(right):
-        found.problems.append(f"Source and target are the same, {left}: choose the target images.")
-        return []
-    if right is not None and left.exists() and right.exists() and left.is_file() != right.is_file():
-        file, folder = (left, right) if left.is_file() else (right, left)
-        found.problems.append(f"{file} is a file but {folder} a folder: give two files or two folders.")
-        return []
-    if left.is_file() and (right is None or right.is_file()):
-        return [(left.name, left, right)]
-    listed: list[list[Path]] = []
-    for folder in (left, right):
-        if folder is None:
-            continue
-        try:
-            listed.append(list_images(folder))
-        except DataError as error:
-            found.problems.append(error.message)
-    if right is None:
-        return [(file.name, file, None) for file in (listed or [[]])[0]]
-    if len(listed) < 2:
-        return []
-    return _match(listed[0], listed[1], left, right, found)
-
-
-def _match(
-    sources: list[Path], targets: list[Path], left: Path, right: Path, found: _Findings
-) -> list[tuple[str, Path, Path | None]]:
-    """Pair files by equal names; case and ending may differ where that leaves no doubt."""
-    by_name = {unicodedata.normalize("NFC", file.name): file for file in targets}
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for file in targets:
-        by_stem[_stem(file)].append(file)
-    stems_of_sources: dict[str, int] = defaultdict(int)
-    for file in sources:
-        stems_of_sources[_stem(file)] += 1
-    pairs: list[tuple[str, Path, Path | None]] = []
-    alone: list[Path] = []
-    doubtful: list[Path] = []
-    for file in sources:
-        exact = by_name.get(unicodedata.normalize("NFC", file.name))
-        candidates = by_stem[_stem(file)]
-        if exact is not None:
-            pairs.append((file.name, file, exact))
-        elif len(candidates) == 1 and stems_of_sources[_stem(file)] == 1:
-            pairs.append((file.name, file, candidates[0]))
-        else:
-            (doubtful if candidates else alone).append(file)
-    used = {target for _, _, target in pairs}
-    left_over = [file for file in targets if file not in used] if not doubtful else []
-    if not pairs and not doubtful:
-        found.problems.append(
-            f"No image in {left} has a partner of the same name in {right} ({some_names(sources)} against "
-            f"{some_names(targets)}): give the two images of a pair the same name."
-        )
-        return []
-    for files, here, there in ((alone, left, right), (left_over, right, left)):
-        if files:
-            found.problems.append(
-                f"{some_names(files)} in {here} has no partner in {there}: add an image of the same name there, "
-                "or remove it."
-            )
-    if doubtful:
-        found.problems.append(
-            f"{some_names(doubtful)} in {left} has several possible partners in {right}: "
-            "give the two images of a pair exactly the same name."
-        )
-    return pairs
-
-
-def some_names(files: Sequence[Path]) -> str:
-    """Return up to three file names and how many more there are."""
-    return findings.some(file.name for file in files)
-
-
-def _stem(file: Path) -> str:
-    return unicodedata.normalize("NFC", file.stem).casefold().removesuffix(".ome")

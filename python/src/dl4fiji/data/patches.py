@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from dl4fiji.data.axes import move_axes
 from dl4fiji.data.background import Background, Grid, allowed_starts
 from dl4fiji.data.dataset import Dataset, Sample
 from dl4fiji.data.image import ImageSource
+from dl4fiji.data.masks import class_weights
 from dl4fiji.data.normalization import EPSILON, Normalization, Pixels, fit
 from dl4fiji.errors import DataError, OptionError
 from dl4fiji.options import TrainingOptions
@@ -26,6 +27,8 @@ _CACHE_SHARE = 0.25
 
 _VALIDATION_BYTES = 256 << 20
 _MANY_ROUNDS = 8
+_COUNTED = 4 << 20
+"""Pixels of masks that are counted at a time."""
 
 
 class _Pixels:
@@ -55,6 +58,16 @@ class _Pixels:
         pixels = pixels.astype(np.float32) if self.scale is None else self.scale.apply(pixels)
         pads = [(part.start - a, b - part.stop) for (a, b), part in zip(wanted, inside, strict=True)]
         return np.pad(pixels, [*pads, (0, 0)], mode="symmetric") if any(map(any, pads)) else pixels
+
+    def count(self, extents: Sequence[slice], classes: int) -> np.ndarray:
+        """Return how many pixels of each class there are within ``extents``."""
+        first, *others = extents
+        rows = max(1, _COUNTED // max(1, int(np.prod([part.stop - part.start for part in others]))))
+        counts = np.zeros(classes, np.int64)
+        for start in range(first.start, first.stop, rows):
+            pixels = self.raw([slice(start, min(start + rows, first.stop)), *others])
+            counts += np.bincount(pixels.ravel(), minlength=classes)
+        return counts
 
     @property
     def flat(self) -> bool:
@@ -115,7 +128,8 @@ class PatchSource:
     augmentation
         How patches are varied. None: as `Augmentation` has it if ``options.augmentation``, else not at all.
     labels
-        Targets are labels: neither normalized nor interpolated.
+        Targets are labels: neither normalized nor interpolated. They have one channel, the numbers of the classes.
+        None: if the data set has classes.
     memory
         Bytes that images in memory may take; None: a quarter of what is free.
     progress
@@ -139,7 +153,7 @@ class PatchSource:
         divisor: Mapping[str, int] | None = None,
         background: Background | None = None,
         augmentation: Augmentation | None = None,
-        labels: bool = False,
+        labels: bool | None = None,
         memory: int | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -150,10 +164,12 @@ class PatchSource:
         if not dataset.train:
             dataset = dataset.split(options.validation_percent, options.seed, self.patch_size)
         self.dataset = dataset
-        self.channels_in, self.channels_out = dataset.channels_in, dataset.channels_out
-        self._normalization, self._labels = normalization, labels
+        self._normalization = normalization
+        self._labels = bool(dataset.classes) if labels is None else labels
+        self.channels_in = dataset.channels_in
+        self.channels_out = 1 if self._labels else dataset.channels_out
         self._augmentation = augmentation or (_augmentation(dataset) if options.augmentation else None)
-        self._background = background or _background(options)
+        self._background = background or _background(options, self._labels)
         self._free = int(psutil.virtual_memory().available * _CACHE_SHARE) if memory is None else memory
         self.warnings: list[str] = []
         """What was found while reading, besides the warnings of the data set."""
@@ -173,6 +189,15 @@ class PatchSource:
     def steps_per_epoch(self) -> int:
         """Batches of an epoch."""
         return self._options.steps_per_epoch or -(-self.patches_per_epoch // self._options.batch_size)
+
+    @cached_property
+    def class_weights(self) -> tuple[float, ...]:
+        """Weight of each class by which all count alike, from the masks of the training images."""
+        counts = np.zeros(max(2, len(self.dataset.classes)), np.int64)
+        for loaded in self._train:
+            if loaded.target is not None:
+                counts += loaded.target.count([loaded.sample.extent(axis) for axis in self._spatial], len(counts))
+        return class_weights(counts.tolist())
 
     def draw(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the batch of a step, both counted from 0.
@@ -295,7 +320,7 @@ class PatchSource:
         assert self._background is not None
         extents = [sample.extent(axis) for axis in self._spatial]
         grid = allowed_starts(target.pixels, self._axes, extents, self.patch_size, self._background)
-        if grid is None:
+        if grid is None and not self._labels:
             self.warnings.append(f"{sample.name} seems to show background only; patches are taken from all of it.")
         return grid
 
@@ -308,7 +333,7 @@ class PatchSource:
             places = np.linspace(0, length - size, max(1, length // size)).astype(int)
             axes_starts.append(places + extent.start)
         starts = np.stack(np.meshgrid(*axes_starts, indexing="ij"), -1).reshape(-1, len(self._spatial))
-        if loaded.grid is not None:
+        if loaded.grid is not None and not self._labels:
             kept = starts[[loaded.grid.allows(start) for start in starts]]
             starts = kept if len(kept) else starts
         if len(starts) > self._options.patches_per_image:
@@ -332,8 +357,11 @@ def _augmentation(dataset: Dataset) -> Augmentation:
     return Augmentation.for_restoration() if dataset.pairs[0].target is None else Augmentation()
 
 
-def _background(options: TrainingOptions) -> Background | None:
-    """Take the rejection of background from options that have it."""
+def _background(options: TrainingOptions, labels: bool) -> Background | None:
+    """Take the rejection of background from options that have it; of masks the share that must show objects."""
+    if labels:
+        wanted = getattr(options, "foreground_percent", 0)
+        return Background(threshold=0, percentile=100, share=1 - wanted / 100) if wanted else None
     if not getattr(options, "background_rejection", False):
         return None
     return Background(threshold=getattr(options, "background_threshold", Background.threshold))

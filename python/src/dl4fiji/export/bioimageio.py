@@ -127,6 +127,7 @@ def _own_config(info: ModelInfo, recipe: Recipe) -> dict[str, Any]:
         "training_pixel_size": info.pixel_size,
         "training_pixel_unit": info.pixel_unit,
         "training_data": training,
+        **({"threshold": recipe.threshold, "classes": list(recipe.classes)} if recipe.classes else {}),
     }
 
 
@@ -164,6 +165,8 @@ def _output(recipe: Recipe, folder: Path) -> dict[str, Any]:
     ]
     told = "; ".join(output.description for output in recipe.outputs)
     units = ", in the units of the input" if recipe.image_units else ""
+    if recipe.classes:
+        units = f"; a pixel is background where the probability of all else is below {recipe.threshold:g}"
     return {
         "id": OUTPUT,
         "description": f"{told}{units}"[:1024],

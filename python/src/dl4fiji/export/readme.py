@@ -49,6 +49,11 @@ def _output_text(recipe: Recipe) -> str:
         if recipe.image_units
         else "The results are as the network puts them out; normalization is part of the exported graph."
     )
+    if recipe.classes:
+        units = (
+            "The results are probabilities, from 0 to 1, not in the units of the input; normalization and "
+            f"{'the sigmoid' if recipe.channels_out == 1 else 'the softmax'} are part of the exported graph."
+        )
     lines = []
     for output in recipe.outputs:
         first, last = output.channels
@@ -57,7 +62,27 @@ def _output_text(recipe: Recipe) -> str:
     return (
         f"## Input and output\n\nInput: an image with the axes {', '.join(recipe.spatial)} and "
         f"{recipe.channels_in} channel{'s' if recipe.channels_in > 1 else ''}, raw values of any type, any size. "
-        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n" + "\n".join(lines)
+        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n"
+        + "\n".join(lines)
+        + _mask_text(recipe)
+    )
+
+
+def _mask_text(recipe: Recipe) -> str:
+    """Return how probabilities become a mask."""
+    if not recipe.classes:
+        return ""
+    if recipe.channels_out == 1:
+        return (
+            f"\n\nMask: a pixel is foreground from the probability **{recipe.threshold:g}** on, the threshold with the "
+            f"highest mean IoU on the validation images. In Fiji: `setThreshold({recipe.threshold:g}, 1); "
+            'run("Convert to Mask");`.'
+        )
+    values = ", ".join(f"{value} (channel {channel})" for channel, value in enumerate(recipe.classes, start=1))
+    return (
+        f"\n\nMask: a pixel is background where 1 less the first channel is below **{recipe.threshold:g}**, the "
+        "threshold with the highest mean IoU on the validation images, else the likeliest of the other classes. "
+        f"Values of the classes in masks: {values}."
     )
 
 
@@ -91,7 +116,8 @@ def _csbdeep(info: ModelInfo, recipe: Recipe) -> str:
         arguments = "normalizeinput=false percentilebottom=3 percentiletop=99.8"
     else:
         told = "which holds the bare network and can be run in tiles. The plugin\n"
-        told += "normalizes; its result is in normalized units (0 to 1)"
+        told += "normalizes; its result is "
+        told += "the probability" if recipe.classes else "in normalized units (0 to 1)"
         percentiles = isinstance(normalization, PercentileNormalization)
         low, high = (normalization.low, normalization.high) if percentiles else (2, 99.8)
         arguments = f"normalizeinput=true percentilebottom={low:g} percentiletop={high:g}"
@@ -137,6 +163,13 @@ def _validation(info: ModelInfo, network: Network) -> str:
             "## Validation\n\nThe network was trained without a truth, so there are no figures that compare with one. "
             "On the images kept aside from training, in normalized units, prediction against the noisy pixels that "
             "were hidden from the network (the noise itself is part of the difference, so it never becomes 0)"
+        )
+    if network.task == "segmentation":
+        threshold = next(iter(info.thresholds.values()), 0.5)
+        head = (
+            "## Validation\n\nOn the images kept aside from training, masks against truth: at the stored threshold "
+            f"({threshold:g}, as prediction), which was chosen on these very images, and at 0.5; means over images "
+            "and, where no class is named, over the classes without background"
         )
     figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
     if not figures:

@@ -15,8 +15,10 @@ from dl4fiji.data.metadata import Metadata
 from dl4fiji.data.normalization import Scale, fit
 from dl4fiji.data.writer import ImageWriter
 from dl4fiji.errors import ConflictError, ResourceError
-from dl4fiji.model import ModelFolder
+from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Output
+from dl4fiji.networks import get
+from dl4fiji.options import check_options
 from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.prediction.runners import Backend, open_runner
 from dl4fiji.prediction.samples import ArrayImage, Image, Layout, from_network, to_network
@@ -29,6 +31,12 @@ BUDGET = 1280 * _MIB
 
 BYTES_PER_FILTER = 40
 """Memory per pixel and filter of the first level; measured with ONNX Runtime: 20 to 39 for CARE 2D and 3D."""
+
+BYTES_PER_CHANNEL = 13
+"""The same per channel that the network's largest layer takes in and puts out; 96 of them for CARE with 32 filters."""
+
+MASK = "mask"
+"""Name of the result of segmentation beside the probability."""
 
 RETRIES = 4
 """How often tiles are made four times smaller when memory does not suffice."""
@@ -56,8 +64,7 @@ class Predictor:
         self.info = folder.read()
         self.recipe = Recipe.of(self.info)
         self.runner = open_runner(folder, which, backend)
-        filters = self.info.options.get("first_filters", 32)
-        self._bytes_per_pixel = BYTES_PER_FILTER * int(filters)
+        self._bytes_per_pixel = bytes_per_pixel(self.info)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -72,7 +79,10 @@ class Predictor:
         return self.predict_arrays(image, axes, tile_size)[self.outputs[0].name]
 
     def predict_arrays(self, image: np.ndarray, axes: str, tile_size: int = 0) -> dict[str, np.ndarray]:
-        """Return all outputs for ``image`` (axes ``axes``), in the units of the image."""
+        """Return all outputs for ``image`` (axes ``axes``), in the units of the image where they have such.
+
+        Of segmentation ``mask``, too, in the values that masks had in training.
+        """
         source = ArrayImage(image, axes)
         layout = Layout.of(source, self.recipe, "The image")
         results, sinks = {}, {}
@@ -80,6 +90,10 @@ class Predictor:
             own, shape = layout.result_axes(axes, output.channels[1] - output.channels[0])
             results[output.name] = np.empty(shape, np.float32)
             sinks[output.name] = (own, _array_writer(results[output.name], own))
+        if self.recipe.classes:
+            own, shape = layout.result_axes(axes, 1)
+            results[MASK] = np.empty(shape, self.recipe.mask_type)
+            sinks[MASK] = (own, _array_writer(results[MASK], own))
         self._predict(source, layout, sinks, tile_size, SilentProgress(), (0, 0))
         return results
 
@@ -99,10 +113,9 @@ class Predictor:
         return result[0]
 
     def output_paths(self, path: Path) -> list[Path]:
-        """Return the files that `predict_file` writes for ``path``: one per output."""
-        first, *others = self.outputs
-        del first
-        return [path, *(path.with_name(f"{path.stem}_{output.name}{path.suffix}") for output in others)]
+        """Return the files that `predict_file` writes for ``path``: one per output, and the mask of segmentation."""
+        names = [output.name for output in self.outputs[1:]] + ([MASK] if self.recipe.classes else [])
+        return [path, *(path.with_name(f"{path.stem}_{name}{path.suffix}") for name in names)]
 
     def open(self, path: Path, axes: str = "") -> ImageSource:
         """Open an image as this model takes it: color images that are grey in fact as one channel."""
@@ -163,11 +176,16 @@ class Predictor:
         layout = Layout.of(source, self.recipe, f"{path.name} in {path.parent}")
         with ExitStack() as stack:
             sinks = {}
-            for output, target in zip(self.outputs, paths, strict=True):
+            for output, target in zip(self.outputs, paths, strict=False):
                 own, shape = layout.result_axes(source.axes, output.channels[1] - output.channels[0])
                 metadata = _carried(source.metadata, output, self.recipe)
                 writer = stack.enter_context(ImageWriter(target, own, shape, np.float32, metadata))
                 sinks[output.name] = (own, writer.write)
+            if self.recipe.classes:
+                own, shape = layout.result_axes(source.axes, 1)
+                metadata = replace(source.metadata, display_ranges=())
+                writer = stack.enter_context(ImageWriter(paths[-1], own, shape, self.recipe.mask_type, metadata))
+                sinks[MASK] = (own, writer.write)
             self._predict(source, layout, sinks, tile_size, progress or SilentProgress(), told)
         return paths
 
@@ -235,9 +253,14 @@ class Predictor:
             return scale.apply(to_network(pixels, sample.axes, spatial))
 
         def write(window: Window, pixels: np.ndarray) -> None:
-            for output in self.outputs:
-                axes, sink = sinks[output.name]
-                values = self._in_units(pixels[..., slice(*output.channels)], scale, output)
+            results = {
+                output.name: self._in_units(pixels[..., slice(*output.channels)], scale, output)
+                for output in self.outputs
+            }
+            if self.recipe.classes:
+                results[MASK] = self.recipe.mask(pixels[..., slice(*self.outputs[0].channels)])
+            for name, values in results.items():
+                axes, sink = sinks[name]
                 left = "".join(axis for axis in axes if axis not in position)
                 sink(from_network(values, spatial, left), **position, **dict(zip(spatial, window, strict=True)))
 
@@ -248,6 +271,15 @@ class Predictor:
         if not self.recipe.image_units:
             return values
         return values * np.asarray(scale.scale, np.float32) if output.spread else scale.undo(values)
+
+
+def bytes_per_pixel(info: ModelInfo) -> int:
+    """Return the memory that a network takes per pixel of a tile."""
+    network = get(info.network)
+    options = check_options(network.Options, info.options, network.title)
+    largest = network.footprint(options, info.channels_in, info.channels_out).largest
+    filters = int(info.options.get("first_filters", 32))
+    return int(max(BYTES_PER_FILTER * filters, BYTES_PER_CHANNEL * largest))
 
 
 def _array_writer(result: np.ndarray, axes: str) -> Callable[..., None]:

@@ -149,6 +149,10 @@ _METRICS = {
     "ssim": ("SSIM", "up to 1", 3),
     "nrmse": ("NRMSE", "less is better", 4),
     "pearson": ("Pearson r", "up to 1", 3),
+    "iou": ("IoU", "overlap of masks, up to 1", 3),
+    "dice": ("Dice", "up to 1", 3),
+    "precision": ("Precision", "up to 1", 3),
+    "recall": ("Recall", "up to 1", 3),
     "masked_mse": ("Masked MSE", "at hidden noisy pixels, normalized; there is no truth", 4),
     "masked_mae": ("Masked MAE", "at hidden noisy pixels, normalized; there is no truth", 4),
 }
@@ -156,18 +160,24 @@ _METRICS = {
 
 
 def _quality(quality: Any) -> list[dict[str, str]]:
-    """Return the rows of the table of quality: metric, input, prediction."""
+    """Return the rows of the table of quality: metric, what the prediction is compared with, prediction.
+
+    ``before`` names what it is compared with: the input, or the prediction at the threshold 0.5.
+    """
     if not isinstance(quality, dict):
         return []
     rows = []
     for name, values in quality.items():
         if isinstance(values, dict) and isinstance(values.get("prediction"), int | float):
-            title, hint, decimals = _METRICS.get(name, (name, "", 4))
-            given = values.get("input")
+            base, _, number = name.partition("_class_")
+            title, hint, decimals = _METRICS.get(base, (name, "", 4))
+            before = next((kind for kind in values if kind != "prediction"), "")
+            given = values.get(before)
             rows.append(
                 {
-                    "title": title,
-                    "hint": hint,
+                    "title": f"{title}, class {number}" if number else title,
+                    "hint": "" if number else hint,
+                    "before": before.capitalize(),
                     "input": f"{given:.{decimals}f}" if isinstance(given, int | float) else "",
                     "prediction": f"{values['prediction']:.{decimals}f}",
                 }

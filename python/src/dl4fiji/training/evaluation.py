@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Evaluation:
     quality: dict[str, Any]
     """Per metric the means, ``{"psnr": {"input": 29.3, "prediction": 34.2}}``, and ``images``: the same per image."""
     warnings: list[str]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Thresholds that were found, by the name of the output that they belong to."""
 
 
 def evaluate(
@@ -68,7 +70,7 @@ def evaluate(
     warnings: list[str] = []
     for sample in dataset.validation:
         stop_if_canceled(progress)
-        extents = _center(sample, dataset.spatial_axes)
+        extents = center(sample, dataset.spatial_axes)
         source, truth = read_sample(sample, dataset.network_axes, extents)
         if truth is None:
             continue
@@ -163,7 +165,7 @@ def tiled(
     return result[0]
 
 
-def _center(sample: Sample, axes: str) -> dict[str, slice]:
+def center(sample: Sample, axes: str) -> dict[str, slice]:
     """Return the part of a sample that is judged."""
     extents = {}
     for axis, most in zip(axes, LARGEST_REGION[axes], strict=True):

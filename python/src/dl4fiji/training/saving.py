@@ -27,10 +27,11 @@ from dl4fiji.networks.weights import assign_weights, read_weights
 from dl4fiji.training import advice
 from dl4fiji.training.checkpoint import Checkpoints
 from dl4fiji.training.device import Device
-from dl4fiji.training.evaluation import choose_sample, evaluate, tiled, without_truth
+from dl4fiji.training.evaluation import Evaluation, choose_sample, evaluate, tiled, without_truth
 from dl4fiji.training.history import History, Row, best_row
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import Forecast
+from dl4fiji.training.segmentation import evaluate_masks
 
 _PACKAGES = ("tensorflow", "tf-keras", "csbdeep", "numpy")
 
@@ -101,10 +102,10 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         shutil.copyfile(best_file, folder.weights("best"))
         assign_weights(trained.model, read_weights(best_file), str(best_file))
         try:
-            quality = {} if trained.canceled else _judge(trained, best, progress)
+            evaluation = Evaluation({}, []) if trained.canceled else _judge(trained, best, progress)
         except Canceled:
-            quality, trained = {}, replace(trained, canceled=True)
-        _give_advice(trained, quality, progress)
+            evaluation, trained = Evaluation({}, []), replace(trained, canceled=True)
+        _give_advice(trained, evaluation.quality, progress)
         progress.phase("Saving the model")
         shutil.copyfile(history.path, folder.history_file)
         write_json(folder.request_file, dict(asked.raw))
@@ -112,7 +113,7 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         sample = choose_sample(trained.dataset, divisor, asked.options.seed)
         with atomic_path(folder.samples_file) as partial:
             np.savez_compressed(partial, **sample)
-        info = _info(trained, best, quality, progress.warnings)
+        info = _info(trained, best, evaluation, progress.warnings)
         folder.write(info)
     if not trained.canceled:
         trained.checkpoints.remove()
@@ -157,10 +158,10 @@ def _taken(folder: ModelFolder) -> ConflictError:
     )
 
 
-def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> dict[str, Any]:
+def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> Evaluation:
     """Return the figures of the best weights on the validation images."""
     if all(sample.target is None for sample in trained.dataset.validation):
-        return without_truth(best)
+        return Evaluation(without_truth(best), [])
     progress.phase("Judging the network on the validation images")
     asked = trained.asked
     divisor, halo = asked.network.divisor(asked.options), asked.network.halo(asked.options)
@@ -171,10 +172,14 @@ def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> dict[str
     def predict(image: np.ndarray) -> np.ndarray:
         return tiled(run, image, tuple(divisor.values()), tuple(halo.values()))
 
-    evaluation = evaluate(trained.dataset, trained.normalization, trained.dataset.channels_out, predict, progress)
+    dataset, normalization = trained.dataset, trained.normalization
+    if dataset.classes:
+        evaluation = evaluate_masks(dataset, normalization, predict, progress)
+    else:
+        evaluation = evaluate(dataset, normalization, dataset.channels_out, predict, progress)
     for warning in evaluation.warnings:
         progress.warning(warning)
-    return evaluation.quality
+    return evaluation
 
 
 def _give_advice(trained: Trained, quality: Mapping[str, Any], progress: RecordingProgress) -> None:
@@ -187,7 +192,7 @@ def _give_advice(trained: Trained, quality: Mapping[str, Any], progress: Recordi
         progress.warning(sentence)
 
 
-def _info(trained: Trained, best: Row, quality: dict[str, Any], warnings: list[str]) -> ModelInfo:
+def _info(trained: Trained, best: Row, evaluation: Evaluation, warnings: list[str]) -> ModelInfo:
     """Return what ``model.json`` holds."""
     asked, dataset = trained.asked, trained.dataset
     metadata = dataset.pairs[0].source.metadata
@@ -203,7 +208,9 @@ def _info(trained: Trained, best: Row, quality: dict[str, Any], warnings: list[s
         pixel_unit=metadata.unit,
         created=datetime.now(UTC),
         training=_summary(trained, best),
-        quality=quality,
+        quality=evaluation.quality,
+        classes=list(dataset.classes),
+        thresholds=evaluation.thresholds,
         warnings=warnings,
         authors=list(asked.authors),
         license=asked.license,
