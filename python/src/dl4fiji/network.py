@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from dl4fiji.data.masks import MaskValues
+from dl4fiji.data.masks import TargetForm
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.options import TrainingOptions
 from dl4fiji.schedule import Schedule
@@ -158,6 +158,8 @@ class Network(Protocol):
         ...
 
 
-def mask_values(network: Network, options: Any) -> MaskValues | None:
-    """Return what the values of the training targets mean if these are masks; None if they are images."""
+def target_form(network: Network, options: Any) -> TargetForm | None:
+    """Return what the pixels of the training targets mean; None if these are images."""
+    if network.task == "instances":
+        return "labels"
     return options.mask_values if network.task == "segmentation" else None

@@ -14,7 +14,8 @@ from dl4fiji.data import findings
 from dl4fiji.data.axes import check_axes
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
 from dl4fiji.data.image import ImageSource, open_image
-from dl4fiji.data.masks import MaskValues, read_as_classes
+from dl4fiji.data.labels import read_as_labels
+from dl4fiji.data.masks import TargetForm, read_as_classes
 from dl4fiji.data.matching import pair_files
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
@@ -90,7 +91,7 @@ def open_pairs(
     *,
     patch_size: Sequence[int] = (),
     paired: bool = True,
-    masks: MaskValues | None = None,
+    form: TargetForm | None = None,
     full: bool = False,
 ) -> Dataset:
     """Open training images and check their headers.
@@ -105,8 +106,9 @@ def open_pairs(
         Spatial size of a patch, to find images that are smaller.
     paired
         Whether the network needs a target; if not, ``data.target`` is ignored.
-    masks
-        What the values of the targets mean if these are masks, all of which are read then; None: they are images.
+    form
+        What the pixels of the targets mean if these are masks or labels, all of which are read then; None: they are
+        images.
     full
         Read the pixels, too, and look for NaN, constant and identical images.
 
@@ -116,9 +118,9 @@ def open_pairs(
         With all findings in ``problems``.
     """
     found = _Findings()
-    dataset = _open(data, network_axes, tuple(patch_size), paired, bool(masks), full, found, None)
-    if dataset is not None and masks and not found.problems:
-        dataset = _with_classes(dataset, masks, found)
+    dataset = _open(data, network_axes, tuple(patch_size), paired, form is not None, full, found, None)
+    if dataset is not None and form and not found.problems:
+        dataset = _with_meaning(dataset, form, found)
     if found.problems or dataset is None:
         raise DataError(found.problems[0], found.problems)
     return dataset
@@ -130,21 +132,21 @@ def check_data(
     options: TrainingOptions,
     *,
     paired: bool = True,
-    masks: MaskValues | None = None,
+    form: TargetForm | None = None,
     full: bool = False,
     time_limit: float = _TIME_LIMIT,
 ) -> DataReport:
     """Check training images without raising: headers only, or with ``full`` all pixels.
 
-    Of masks the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading headers
-    the rest is left unchecked, and a warning says so.
+    Of masks and labels the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading
+    headers the rest is left unchecked, and a warning says so.
     """
     found = _Findings()
     try:
         deadline = None if full else time.monotonic() + time_limit
-        dataset = _open(data, network_axes, options.patch_size, paired, bool(masks), full, found, deadline)
-        if dataset is not None and masks and not found.problems:
-            dataset = _with_classes(dataset, masks, found, quick=not full)
+        dataset = _open(data, network_axes, options.patch_size, paired, form is not None, full, found, deadline)
+        if dataset is not None and form and not found.problems:
+            dataset = _with_meaning(dataset, form, found, quick=not full)
         if dataset is None or found.problems:
             return DataReport(tuple(found.problems), tuple(found.warnings))
         dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
@@ -236,15 +238,18 @@ def _open(
     return Dataset(tuple(pairs), tuple(extra), network_axes, tuple(dict.fromkeys(found.warnings)))
 
 
-def _with_classes(dataset: Dataset, masks: MaskValues, found: _Findings, *, quick: bool = False) -> Dataset:
-    """Return the data set with masks as numbers of classes; what is wrong goes to ``found``."""
-    pairs, classes, problems, warnings = read_as_classes(
-        (*dataset.pairs, *dataset.validation_pairs), masks, quick=quick
-    )
+def _with_meaning(dataset: Dataset, form: TargetForm, found: _Findings, *, quick: bool = False) -> Dataset:
+    """Return the data set with targets as numbers of classes or objects; what is wrong goes to ``found``."""
+    pairs: Sequence[ImagePair] = (*dataset.pairs, *dataset.validation_pairs)
+    classes: tuple[int, ...] = ()
+    if form == "labels":
+        pairs, problems, warnings = read_as_labels(pairs, dataset.spatial_axes, quick=quick)
+    else:
+        pairs, classes, problems, warnings = read_as_classes(pairs, form, quick=quick)
     found.problems += problems
     count = len(dataset.pairs)
     return replace(
-        dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes,
+        dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes, target_form=form,
         warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
     )  # fmt: skip
 

@@ -126,12 +126,12 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
 def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home) -> dict[str, Any]:
     """Return what the images' headers tell, and the memory and time that the training will take."""
     from dl4fiji.data.pairs import check_data
-    from dl4fiji.network import mask_values
+    from dl4fiji.network import target_form
     from dl4fiji.training.device import cpu_title, nvidia_gpus
     from dl4fiji.training.resources import forecast, known_speed
 
-    masks = mask_values(network, options)
-    found = check_data(request.data, network.axes, options, paired=network.data_form == "paired", masks=masks)
+    form = target_form(network, options)
+    found = check_data(request.data, network.axes, options, paired=network.data_form == "paired", form=form)
     report = {"problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary}
     if found.problems:
         return report
