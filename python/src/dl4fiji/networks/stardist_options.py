@@ -62,6 +62,12 @@ class StarDistOptions(TrainingOptions):
     learning_rate: float = option(3e-4, "Step width of the optimiser at the start.", gt=0, le=1)
     augmentation: bool = option(True, "Vary the patches by flips, quarter turns and intensity.")
     patches_per_image: int = option(16, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
+    rays: int = option(32, "Directions in which the distance to an object's edge is predicted.", ge=4, le=256)
+    grid: Grid = option(
+        FROM_DATA,
+        "The network predicts at every so many pixels along Y and X, 2x2 say; 0 takes it from the objects' size.",
+        unit="pixels",
+    )
     reduce_lr_patience: int = option(
         40, "Halve the learning rate after so many epochs without a better validation loss; 0 never does.",
         ge=0, le=100_000, unit="epochs", advanced=True,
@@ -86,6 +92,7 @@ class StarDistOptions(TrainingOptions):
     percentile_high: float = option(
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
+    depth: int = option(3, "Poolings of the U-Net; more see larger objects.", ge=1, le=6, advanced=True)
     kernel_size: int = option(
         3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
     )
@@ -101,7 +108,7 @@ class StarDistOptions(TrainingOptions):
     def _odd(cls, value: int) -> int:
         return check_odd(value)
 
-    @field_validator("grid", check_fields=False)
+    @field_validator("grid")
     @classmethod
     def _powers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if value != FROM_DATA and any(side not in (1, 2, 4, 8, LARGEST_GRID) for side in value):
@@ -133,13 +140,6 @@ class StarDist2DOptions(StarDistOptions):
     epochs: int = option(400, "How often the training goes through its patches.", ge=1, le=100_000)
     patch_size: Size = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-    rays: int = option(32, "Directions in which the distance to an object's edge is predicted.", ge=4, le=256)
-    grid: Grid = option(
-        FROM_DATA,
-        "The network predicts at every so many pixels along Y and X, 2x2 say; 0 takes it from the objects' size.",
-        unit="pixels",
-    )
-    depth: int = option(3, "Poolings of the U-Net; more see larger objects.", ge=1, le=6, advanced=True)
 
     @field_validator("patch_size")
     @classmethod

@@ -72,8 +72,7 @@ class Shape:
         of_grid = radius * (2 * 2**self.depth + sum(4 * 2**level for level in levels) + (1 if self.features else 0))
         before = [sum(2 * radius * scale[axis] for scale, _ in self.scales()) for axis in range(len(self.grid))]
         return tuple(
-            first + of_grid * side + step - 1
-            for first, side, step in zip(before, self.grid, self.divisor, strict=True)
+            first + of_grid * side + step - 1 for first, side, step in zip(before, self.grid, self.divisor, strict=True)
         )
 
     def _residual_reach(self) -> tuple[int, ...]:
