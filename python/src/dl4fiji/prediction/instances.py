@@ -59,10 +59,9 @@ class InstancePredictor(Predictor):
     ) -> None:
         super().__init__(folder, which, backend, thresholds)
         self.shapes, self.grid = shapes_and_grid(self.info)
-        stored = self.info.thresholds
+        stored = stored_thresholds(self.info)
         self.thresholds = Thresholds(
-            thresholds.probability or stored.get("probability", PROBABILITY),
-            thresholds.overlap or stored.get("nms", OVERLAP),
+            thresholds.probability or stored.probability, thresholds.overlap or stored.overlap
         )
         # Beside what the layers take there is the output, at the size of the image and once more in our hands.
         self._bytes_per_pixel += 8 * (1 + self.shapes.rays)
@@ -197,6 +196,22 @@ def shapes_and_grid(info: ModelInfo) -> tuple[Shapes, tuple[int, ...]]:
     if network.axes == "YXC":
         return Polygons(options.rays), grid_of(options)
     return Polyhedra(rays_of(options)), grid_of(options)
+
+
+def labels_of(info: ModelInfo, output: np.ndarray) -> np.ndarray:
+    """Return the label image (spatial, int32) of a network's whole output (spatial, 1 + rays)."""
+    shapes, grid = shapes_and_grid(info)
+    shape = output.shape[:-1]
+    thresholds = stored_thresholds(info)
+    detector = Detector(shapes, shape, grid, thresholds.probability, thresholds.overlap)
+    detector.add(tuple(slice(0, size) for size in shape), output)
+    objects = detector.objects()
+    return shapes.render(objects.points, objects.dist, (0,) * len(shape), shape)
+
+
+def stored_thresholds(info: ModelInfo) -> Thresholds:
+    """Return the thresholds that were found in the training, or stardist's where none were."""
+    return Thresholds(info.thresholds.get("probability", PROBABILITY), info.thresholds.get("nms", OVERLAP))
 
 
 def open_predictor(

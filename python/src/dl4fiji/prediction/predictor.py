@@ -15,7 +15,7 @@ from dl4fiji.data.image import ImageSource, open_image
 from dl4fiji.data.metadata import Metadata
 from dl4fiji.data.normalization import Scale, fit
 from dl4fiji.data.writer import ImageWriter
-from dl4fiji.errors import ConflictError, ResourceError
+from dl4fiji.errors import ConflictError, InputError, ResourceError
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Output
 from dl4fiji.networks import get
@@ -61,6 +61,18 @@ class Thresholds:
 
 STORED = Thresholds()
 
+
+def check_thresholds(info: ModelInfo, thresholds: Thresholds) -> None:
+    """Raise InputError if a model has no use for a threshold that is given."""
+    task = get(info.network).task
+    given = {"probability_threshold": thresholds.probability, "nms_threshold": thresholds.overlap}
+    useful = {"segmentation": ["probability_threshold"], "instances": list(given)}.get(task, [])
+    for name, value in given.items():
+        if value and name not in useful:
+            what = "masks, not objects" if task == "segmentation" else "images, neither masks nor objects"
+            raise InputError(f"The model {info.name!r} makes {what}: leave {name} out.")
+
+
 SampleRun = Callable[[Image, dict[str, int], Scale, list[Tile], Progress, tuple[int, int]], None]
 """Runs one plane or volume: it, its position along the looped axes, its normalization, tiles, whom to tell."""
 
@@ -83,6 +95,8 @@ class Predictor:
     ------
     NotFoundError
         If there is no such model.
+    InputError
+        If a threshold is given that the model has no use for.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class Predictor:
         thresholds: Thresholds = STORED,
     ) -> None:
         self.info = folder.read()
+        check_thresholds(self.info, thresholds)
         self.recipe = Recipe.of(self.info)
         if thresholds.probability:
             self.recipe = replace(self.recipe, threshold=thresholds.probability)
