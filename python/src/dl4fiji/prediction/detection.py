@@ -235,15 +235,15 @@ class Detector:
         if not len(low):
             return []
         found = []
-        for part, part_low, part_high in self._objects:
-            around = (part_low <= high.max(axis=0)).all(axis=1) & (part_high >= low.min(axis=0)).all(axis=1)
+        for objects, its_low, its_high in self._objects:
+            around = (its_low <= high.max(axis=0)).all(axis=1) & (its_high >= low.min(axis=0)).all(axis=1)
             if not around.any():
                 continue
-            part, part_low, part_high = part[around], part_low[around], part_high[around]
-            both_low, both_high = np.concatenate([low, part_low]), np.concatenate([high, part_high])
-            seeds = np.arange(len(both_low)) < len(low)
-            touched = spread(both_low, both_high, np.ones(len(seeds), np.float32), seeds, False, 0.0)[len(low) :]
-            found.append((part[touched], part_low[touched], part_high[touched]))
+            lows, highs = np.concatenate([low, its_low[around]]), np.concatenate([high, its_high[around]])
+            seeds = np.arange(len(lows)) < len(low)
+            touched = spread(lows, highs, np.ones(len(seeds), np.float32), seeds, False, 0.0)[len(low) :]
+            near = np.flatnonzero(around)[touched]
+            found.append((objects[near], its_low[near], its_high[near]))
         return found
 
     def _exposed(self, low: np.ndarray, high: np.ndarray, window: Window | None) -> np.ndarray:

@@ -67,7 +67,7 @@ def spread(
 
 
 @njit(cache=True, nogil=True)
-def _spread(low, high, sizes, seeds, level, longest, starts, shapes, widths, heads, grow, threshold):  # noqa: ANN001, ANN202, PLR0913, PLR0912
+def _spread(low, high, sizes, seeds, level, longest, starts, shapes, widths, heads, grow, threshold):
     """Go through the boxes in their order; open ones are in linked lists, one per cell of their lowest corner."""
     count = len(low)
     touched = seeds.copy()
@@ -108,9 +108,12 @@ def _spread(low, high, sizes, seeds, level, longest, starts, shapes, widths, hea
             touched[i] = found
         if seeds[i] or (grow and touched[i]):
             at_level = level[i]
-            cell = starts[at_level] + (
-                (low[i, 0] // widths[at_level]) * shapes[at_level, 1] + low[i, 1] // widths[at_level]
-            ) * shapes[at_level, 2] + low[i, 2] // widths[at_level]
+            cell = (
+                starts[at_level]
+                + ((low[i, 0] // widths[at_level]) * shapes[at_level, 1] + low[i, 1] // widths[at_level])
+                * shapes[at_level, 2]
+                + low[i, 2] // widths[at_level]
+            )
             following[i] = heads[cell]
             heads[cell] = i
             filled[at_level] += 1

@@ -92,7 +92,8 @@ class Polygons:
         labels = np.zeros(shape, np.int32)
         corners = self.corners(points, dist) - np.asarray(start, np.float32)[:, np.newaxis]
         for index in range(len(points) - 1, -1, -1):
-            labels[polygon(*corners[index], shape)] = index + 1
+            rows, columns = corners[index]
+            labels[polygon(rows, columns, tuple(shape))] = index + 1
         return labels
 
 
@@ -113,14 +114,6 @@ class Polyhedra:
         self._faces = faces
         # Volume of the tetrahedron between the origin and each face, at distances 1.
         self._units = np.abs(np.linalg.det(self._vertices[faces].astype(np.float64))) / 6
-
-    @classmethod
-    def golden_spiral(cls, rays: int, anisotropy: Sequence[float]) -> Polyhedra:
-        """Return polyhedra with rays at the points of a golden spiral, stretched as the voxels (ZYX)."""
-        _prepare()
-        from stardist.rays3d import Rays_GoldenSpiral
-
-        return cls(Rays_GoldenSpiral(rays, anisotropy=tuple(anisotropy)))
 
     def bounds(self, points: np.ndarray, dist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Shapes.bounds`; axis by axis, for corners of all shapes at a time would fill the memory."""
