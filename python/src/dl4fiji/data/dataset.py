@@ -15,6 +15,7 @@ from dl4fiji.errors import DataError
 
 if TYPE_CHECKING:
     from dl4fiji.data.masks import TargetForm
+    from dl4fiji.data.object_size import ObjectSize
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Dataset:
         read as numbers of classes, see `dl4fiji.data.masks`.
     target_form
         What the pixels of the targets mean; None: they are images.
+    objects
+        Where targets are labels: how large their objects are.
     """
 
     pairs: tuple[ImagePair, ...]
@@ -81,6 +84,7 @@ class Dataset:
     """How many images (frames count as images) are for training and validation; (1, 1) may share one image."""
     classes: tuple[int, ...] = ()
     target_form: TargetForm | None = None
+    objects: ObjectSize | None = None
 
     @property
     def spatial_axes(self) -> str:

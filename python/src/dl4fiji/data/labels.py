@@ -16,7 +16,10 @@ from scipy import ndimage
 from dl4fiji.data import findings
 from dl4fiji.data.dataset import ImagePair
 from dl4fiji.data.image import ImageSource
+from dl4fiji.data.label_findings import suspicions
 from dl4fiji.data.masks import QUICK, Seen, look, pictures, wrong_kind
+from dl4fiji.data.object_size import ObjectSize, summarize
+from dl4fiji.data.objects import measure_image
 from dl4fiji.data.readers import Reader, Window
 
 LARGEST = 2**31 - 1
@@ -99,7 +102,7 @@ def _areas(reader: Reader, place: tuple[tuple[int, int], ...], threshold: int) -
 
 def read_as_labels(
     pairs: Sequence[ImagePair], spatial_axes: str, *, quick: bool = False
-) -> tuple[list[ImagePair], list[str], list[str]]:
+) -> tuple[list[ImagePair], ObjectSize | None, list[str], list[str]]:
     """Look at the labels among the targets of ``pairs`` and return pairs whose targets are integers.
 
     Parameters
@@ -113,19 +116,19 @@ def read_as_labels(
 
     Returns
     -------
-    pairs, problems, warnings
-        With problems the pairs are those that were given.
+    pairs, objects, problems, warnings
+        ``objects`` tells how large the objects are. With problems the pairs are those that were given.
     """
     targets = [pair.target for pair in pairs if pair.target is not None]
     problems = findings.gather((image.path.name, text) for image in targets if (text := wrong_kind(image, "labels")))
     if problems or not targets:
-        return list(pairs), problems, []
+        return list(pairs), None, problems, []
     chosen = targets[:QUICK] if quick else targets
     with ThreadPoolExecutor(_THREADS) as pool:
         seen = list(pool.map(lambda image: look(image, "labels"), chosen))
     problems = findings.gather((one.name, one.problem) for one in seen if one.problem) or _judge(seen, quick)
     if problems:
-        return list(pairs), problems, []
+        return list(pairs), None, problems, []
     values = {value for one in seen for value in one.values} - {0}
     warnings = []
     merged = len(values) == 1 and not (quick and len(targets) > len(chosen))
@@ -147,7 +150,15 @@ def read_as_labels(
             pair if pair.target is None else replace(pair, target=_convert(pair.target, spatial_axes, merged, largest))
         )
 
-    return [convert(pair) for pair in pairs], [], warnings
+    converted = [convert(pair) for pair in pairs]
+    labels = [pair.target for pair in converted if pair.target is not None]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        per_image = pool.map(lambda image: list(measure_image(image, spatial_axes)), labels[: len(chosen)])
+        measured = [objects for several in per_image for objects in several]
+    size = summarize(measured, labels, spatial_axes)
+    if size is not None:
+        warnings += suspicions(measured, size, complete=len(chosen) == len(targets))
+    return converted, size, [], warnings
 
 
 def _convert(target: ImageSource, spatial_axes: str, merged: bool, largest: int) -> ImageSource:

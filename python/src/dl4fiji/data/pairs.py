@@ -14,9 +14,11 @@ from dl4fiji.data import findings
 from dl4fiji.data.axes import check_axes
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
 from dl4fiji.data.image import ImageSource, open_image
+from dl4fiji.data.label_findings import narrow_patch
 from dl4fiji.data.labels import read_as_labels
-from dl4fiji.data.masks import TargetForm, read_as_classes
+from dl4fiji.data.masks import QUICK, TargetForm, read_as_classes
 from dl4fiji.data.matching import pair_files
+from dl4fiji.data.object_size import ObjectSize
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 
@@ -64,6 +66,8 @@ class DataReport:
         Bytes of all images in memory.
     largest
         Pixels along the spatial axes of the largest image.
+    objects
+        Where targets are labels: how large their objects are, by all images or by the first few.
     """
 
     problems: tuple[str, ...] = ()
@@ -77,6 +81,7 @@ class DataReport:
     channels_out: int = 0
     nbytes: int = 0
     largest: tuple[int, ...] = ()
+    objects: ObjectSize | None = None
 
 
 @dataclass
@@ -154,9 +159,12 @@ def check_data(
         return DataReport(tuple(error.problems or [error.message]), tuple(found.warnings))
     images = [image for pair in dataset.pairs for image in (pair.source, pair.target) if image is not None]
     largest = max(dataset.pairs, key=lambda pair: pair.source.nbytes).source
+    warnings = list(dataset.warnings)
+    if dataset.objects is not None:
+        warnings += narrow_patch(dataset.objects, options.patch_size)
     return DataReport(
-        warnings=dataset.warnings,
-        summary=summarize(dataset),
+        warnings=tuple(warnings),
+        summary="; ".join([summarize(dataset), *_objects(dataset, quick=not full)]),
         images=len(dataset.pairs),
         train=len(dataset.train),
         validation=len(dataset.validation),
@@ -165,7 +173,16 @@ def check_data(
         channels_out=dataset.channels_out,
         nbytes=sum(image.nbytes for image in images),
         largest=tuple(largest.sizes[axis] for axis in dataset.spatial_axes),
+        objects=dataset.objects,
     )
+
+
+def _objects(dataset: Dataset, quick: bool) -> list[str]:
+    """Return what is known of the objects, and by which images."""
+    if dataset.objects is None:
+        return []
+    partly = quick and len(dataset.pairs) + len(dataset.validation_pairs) > QUICK
+    return [f"in the first {QUICK} images " * partly + dataset.objects.summary()]
 
 
 def summarize(dataset: Dataset) -> str:
@@ -242,15 +259,16 @@ def _with_meaning(dataset: Dataset, form: TargetForm, found: _Findings, *, quick
     """Return the data set with targets as numbers of classes or objects; what is wrong goes to ``found``."""
     pairs: Sequence[ImagePair] = (*dataset.pairs, *dataset.validation_pairs)
     classes: tuple[int, ...] = ()
+    objects: ObjectSize | None = None
     if form == "labels":
-        pairs, problems, warnings = read_as_labels(pairs, dataset.spatial_axes, quick=quick)
+        pairs, objects, problems, warnings = read_as_labels(pairs, dataset.spatial_axes, quick=quick)
     else:
         pairs, classes, problems, warnings = read_as_classes(pairs, form, quick=quick)
     found.problems += problems
     count = len(dataset.pairs)
     return replace(
         dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes, target_form=form,
-        warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
+        objects=objects, warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
     )  # fmt: skip
 
 

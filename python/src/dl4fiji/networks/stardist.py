@@ -22,7 +22,9 @@ from dl4fiji.networks.stardist_options import (
     StarDistOptions,
     anisotropy_of,
     grid_of,
+    settle,
     shape_of,
+    too_large,
 )
 from dl4fiji.schedule import Plateau, Schedule
 
@@ -62,6 +64,14 @@ class _StarDist:
         """Return probabilities, and distances with their mask, of labels (N, spatial axes)."""
         raise NotImplementedError
 
+    def settle(self, options: Any, dataset: Dataset) -> tuple[Any, list[str]]:
+        """Take grid and anisotropy that are left to the data from the objects' size; tell of objects too large."""
+        size = dataset.objects
+        if size is None:  # there are no objects, which the checks of the data have told
+            return options, []
+        options = settle(options, size.grid, size.anisotropy)
+        return options, too_large(options, self._spatial, size.extents)
+
     def normalization(self, options: StarDistOptions, dataset: Dataset) -> PercentileNormalization:
         """Return percentiles of each image and channel; labels are never normalized."""
         del dataset
@@ -91,9 +101,8 @@ class _StarDist:
         from dl4fiji.keras_setup import import_tensorflow
 
         tf = import_tensorflow()
-        outputs = [model.get_layer(name).output for name in ("prob", "dist")]
         peer = self._peer(options, model.input_shape[-1])
-        peer.keras_model = tf.keras.Model(model.input, outputs)
+        peer.keras_model = at_grid(model)
         peer.prepare_for_training(tf.keras.optimizers.Adam(learning_rate=options.learning_rate))
         return peer.keras_model
 
@@ -136,6 +145,14 @@ class _StarDist:
             Output("probability", f"probability to lie in an object, 0 but at every {grid} pixels", (0, 1)),
             Output("distances", "distance to the edge of the object along each ray, in pixels", (1, 1 + options.rays)),
         )
+
+
+def at_grid(model: Any) -> Any:
+    """Return the part of a built model that ends with probability and distances, two outputs as large as the grid."""
+    from dl4fiji.keras_setup import import_tensorflow
+
+    outputs = [model.get_layer(name).output for name in ("prob", "dist")]
+    return import_tensorflow().keras.Model(model.input, outputs)
 
 
 def _spread(tf: Any, grid: tuple[int, ...]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -221,6 +222,45 @@ def shape_of(options: Any) -> Shape:
         grid_of(options), options.rays, options.blocks if residual else options.depth, options.kernel_size,
         options.first_filters, options.feature_filters, residual,
     )  # fmt: skip
+
+
+def settle(options: Any, grid: Sequence[int], anisotropy: Sequence[float]) -> Any:
+    """Return the options with grid and anisotropy filled in where they are left to the data.
+
+    Parameters
+    ----------
+    options
+        Of StarDist 2D or 3D.
+    grid, anisotropy
+        What the objects' size suggests, per spatial axis. The grid is halved until the patches are multiples of what
+        the network then asks for.
+    """
+    found: dict[str, Any] = {}
+    if options.grid == FROM_DATA:
+        shape = replace(shape_of(options), grid=tuple(grid))
+        while any(length % step for length, step in zip(options.patch_size, shape.divisor, strict=True)):
+            off = [length % step > 0 for length, step in zip(options.patch_size, shape.divisor, strict=True)]
+            halved = (side // 2 if wrong else side for side, wrong in zip(shape.grid, off, strict=True))
+            shape = replace(shape, grid=tuple(halved))
+        found["grid"] = shape.grid
+    if getattr(options, "anisotropy", None) == FROM_DATA:
+        found["anisotropy"] = tuple(float(factor) for factor in anisotropy)
+    return options.model_copy(update=found)
+
+
+def too_large(options: Any, axes: str, extents: Sequence[float]) -> list[str]:
+    """Return a warning if objects of ``extents`` (pixels along ``axes``) exceed what the network sees at a time."""
+    sight = shape_of(options).sight()
+    if all(side <= far for side, far in zip(extents, sight, strict=True)):
+        return []
+    grid = [
+        side * 2 if extent > far else side for side, extent, far in zip(grid_of(options), extents, sight, strict=True)
+    ]
+    return [
+        f"The objects measure {'×'.join(f'{side:.0f}' for side in extents)} pixels along {', '.join(axes)} (median), "
+        f"more than the {'×'.join(map(str, sight))} that the network sees to each side of a pixel: "
+        f"take a grid of {_text(grid)}, a depth above {options.depth}, or smaller images."
+    ]
 
 
 def _text(numbers: Any) -> str:

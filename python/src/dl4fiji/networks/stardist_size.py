@@ -62,6 +62,10 @@ class Shape:
         """Return per axis how many pixels away a pixel may be that changes a result."""
         return self._residual_reach() if self.residual else self._unet_reach()
 
+    def sight(self) -> tuple[int, ...]:
+        """Return per axis how many pixels away the network sees wherever a pixel lies on the grid of its poolings."""
+        return tuple(far - step + 1 for far, step in zip(self.reach(), self.divisor, strict=True))
+
     def halo(self) -> tuple[int, ...]:
         """Return `reach`, rounded up to the divisor so that tiles keep the grid."""
         return tuple(-(-far // step) * step for far, step in zip(self.reach(), self.divisor, strict=True))

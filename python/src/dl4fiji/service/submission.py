@@ -133,9 +133,13 @@ def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home)
 
     form = target_form(network, options)
     found = check_data(request.data, network.axes, options, paired=network.data_form == "paired", form=form)
-    report = {"problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary}
+    report: dict[str, Any] = {
+        "problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary
+    }  # fmt: skip
     if found.problems:
         return report
+    if found.objects is not None:
+        report["objects"] = found.objects.as_dict()
     gpu = next(iter(nvidia_gpus()), None)
     device = gpu.name if gpu else cpu_title()
     free = psutil.virtual_memory().available
