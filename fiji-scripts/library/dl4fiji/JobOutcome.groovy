@@ -11,7 +11,7 @@ class JobOutcome {
     }
 
     /**
-     * Tell and return the outputs: job, state, model, folder, files.
+     * Tell and return the outputs: job, state, model, folder, files, objects (their number).
      *
      * @param window whether a window shows a finished training, where windows are to be had and no macro is running
      */
@@ -26,7 +26,8 @@ class JobOutcome {
         boolean trained = job.kind == 'train' && result.folder
         if (window && trained && Gui.available() && !Gui.inMacro()) new ResultWindow(client, job).show()
         return [job: job.id, state: job.state, model: result.model ?: job.request?.name ?: job.request?.model ?: '',
-                folder: result.folder ?: '', files: ((List) result.files ?: []).join('\n')]
+                folder: result.folder ?: '', files: ((List) result.files ?: []).join('\n'),
+                objects: result.objects ? ((Map) result.objects).values().sum() : '']
     }
 
     private String sentence() {
@@ -54,6 +55,9 @@ class JobOutcome {
         if (result.model) lines << "Model: $result.model".toString()
         if (result.folder) lines << "Folder: $result.folder".toString()
         ((List<String>) result.files ?: []).each { lines << "Result: $it".toString() }
+        ((Map<String, Object>) result.objects ?: [:]).each { file, count ->
+            lines << "$count objects in ${new File(file).name}".toString()
+        }
         return lines
     }
 }
