@@ -202,6 +202,13 @@ def _validation(info: ModelInfo, network: Network) -> str:
             f"({threshold:g}, as prediction), which was chosen on these very images, and at 0.5; means over images "
             "and, where no class is named, over the classes without background"
         )
+    if network.task == "instances":
+        thresholds = " and ".join(f"{value:g}" for value in info.thresholds.values())
+        head = (
+            "## Validation\n\nOn the images kept aside from training, objects against truth, right if they overlap by "
+            f"half (IoU 0.5): at the stored thresholds of probability and overlap ({thresholds}, as prediction), which "
+            "were chosen on these very images, and at those of stardist; all objects together"
+        )
     figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
     if not figures:
         return (
