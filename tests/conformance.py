@@ -213,6 +213,16 @@ def normalizes_the_same_each_time(case: Case) -> None:
     assert first == second, f"{first}, then {second}"
 
 
+def settles_on_the_same_options(case: Case) -> None:
+    """What options leave to the data follows from these alone; settled options stay as they are."""
+    options, dataset = case.options(), case.dataset().split(30, seed=1)
+    settled, told = case.network.settle(options, dataset)
+    assert isinstance(settled, type(options)), f"settles on {settled!r}"
+    assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in told), f"no sentences: {told}"
+    assert case.network.settle(options, dataset) == (settled, told), "settles on other options the second time"
+    assert case.network.settle(settled, dataset)[0] == settled, "settles on others when they are settled"
+
+
 def begins_with_the_learning_rate_given(case: Case) -> None:
     """The option ``learning_rate`` has its effect."""
     for options in (case.options(), case.options(learning_rate=0.0123)):
@@ -234,6 +244,7 @@ RULES: tuple[Callable[[Case], None], ...] = (
     reports_the_loss_of_the_best,
     learns,
     normalizes_the_same_each_time,
+    settles_on_the_same_options,
     begins_with_the_learning_rate_given,
 )
 """All rules but that of `imported_when_asked`, which needs a process of its own."""

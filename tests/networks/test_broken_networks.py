@@ -193,6 +193,13 @@ class Wavering(Noise2Void2D):
         )
 
 
+class Undecided(Care2D):
+    """It takes a deeper network each time."""
+
+    def settle(self, options: Any, dataset: Dataset) -> tuple[Any, list[str]]:
+        return options.model_copy(update={"depth": options.depth + 1}), []
+
+
 class Hasty(Care2D):
     """It begins with a learning rate of its own."""
 
@@ -222,6 +229,7 @@ BROKEN: tuple[tuple[Network, Callable[[Case], None], str], ...] = (
     (Endless(), conformance.reports_the_loss_of_the_best, "loss -?inf"),
     (Unteachable(), conformance.learns, "before"),
     (Wavering(), conformance.normalizes_the_same_each_time, "then"),
+    (Undecided(), conformance.settles_on_the_same_options, "when they are settled"),
     (Hasty(), conformance.begins_with_the_learning_rate_given, "begins with 0.001"),
 )
 """Networks, the rule that each breaks, and what the rule says."""

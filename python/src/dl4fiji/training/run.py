@@ -16,7 +16,7 @@ from dl4fiji.errors import Canceled
 from dl4fiji.files import require_space
 from dl4fiji.keras_setup import import_tensorflow, seed_everything
 from dl4fiji.model import ModelFolder, ModelInfo
-from dl4fiji.network import Network, mask_values
+from dl4fiji.network import Network, target_form
 from dl4fiji.progress import Progress
 from dl4fiji.training.checkpoint import Checkpoint, Checkpoints
 from dl4fiji.training.device import Device, choose_device
@@ -101,11 +101,13 @@ def train(
     progress.phase("Checking the images")
     dataset = open_pairs(
         data, network.axes, patch_size=options.patch_size, paired=network.data_form == "paired",
-        masks=mask_values(network, options), full=True,
+        form=target_form(network, options), full=True,
     )  # fmt: skip
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
+    options, remarks = network.settle(options, dataset)
+    asked = replace(asked, options=options)
     chosen = choose_device(device)
-    for warning in filter(None, [*dataset.warnings, chosen.warning]):
+    for warning in filter(None, [*dataset.warnings, *remarks, chosen.warning]):
         progress.warning(warning)
     parameters = network.footprint(options, dataset.channels_in, dataset.channels_out).parameters
     require_space(job_folder, parameters * FLOAT * _DISK_COPIES + 2**24, "the training's checkpoints")
