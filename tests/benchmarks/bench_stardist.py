@@ -32,7 +32,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import tifffile
-from bench_care import mean_and_spread
+from trainers import mean_and_spread
 from turns import Turns, run_seed, speed_ratio
 
 TRAINERS = ("stardist", "dl4fiji")

@@ -17,6 +17,7 @@ from typing import Any
 import bench_care
 import bench_noise2void
 import bench_stardist
+import bench_unet
 from rich.console import Console
 from rich.table import Table
 
@@ -168,6 +169,38 @@ def show_stardist(result: dict[str, Any], console: Console) -> None:
     console.print(f"Targets at least × {slowest:.1f} (demand ≥ {bench_stardist.FASTER:g}).")
 
 
+def show_unet(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of U-Net."""
+    rates = Table(title=f"Input alone, patches per second; {result['machine']['cpu']}")
+    for name in ("", "notebook", "dl4fiji, plain", "dl4fiji, augmented"):
+        rates.add_column(name, justify="right" if name else "left")
+    for name, row in result["input"].items():
+        rates.add_row(name, *(f"{row[key]:.0f}" for key in ("notebook", "dl4fiji_plain", "dl4fiji")))
+    console.print(rates)
+    for name, summary in result["summary"]["sets"].items():
+        budget, seeds = bench_unet.SETS[name], len(result["runs"][name]) // 2
+        size = "×".join(map(str, budget.patch))
+        title = f"{name}: {budget.epochs * budget.steps} steps of {budget.batch} patches {size}, {seeds} seeds"
+        table = Table(title=title)
+        columns = ("", "IoU", "IoU at 0.5", "threshold", "steps/s", "CPU ms/step", "Mpx/s", "s in all", "peak MiB")
+        for column in columns:
+            table.add_column(column, justify="right" if column else "left")
+        for trainer in bench_unet.TRAINERS:
+            row = summary[trainer]
+            table.add_row(
+                trainer, figure(row["iou"], 3), figure(row["iou_at_half"], 3), figure(row["threshold"], 2),
+                figure(row["steps_per_second"], 2), figure(row["cpu_ms_per_step"], 0),
+                figure(row["pixels_per_second"], 2, 1e6), figure(row["seconds"], 0), figure(row["peak_mib"], 0),
+            )  # fmt: skip
+        console.print(table)
+        console.print(
+            f"dl4fiji against the notebook's way: IoU {summary['iou_difference']:+.3f} (demand ≥ "
+            f"{-bench_unet.MARGIN:.3f}), at 0.5 {summary['iou_at_half_difference']:+.3f}, steps per second × "
+            f"{summary['steps_per_second_ratio']:.2f}, prediction × {summary['pixels_per_second_ratio']:.2f}: "
+            + ("[green]demand met[/]" if summary["passed"] else "[red]demand not met[/]")
+        )
+
+
 def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str = "") -> str:
     """Return ``mean (spread)``."""
     return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f}){suffix}"
@@ -177,6 +210,7 @@ BENCHMARKS: dict[str, tuple[Any, Any]] = {
     "care": (bench_care, show_care),
     "noise2void": (bench_noise2void, show_noise2void),
     "stardist": (bench_stardist, show_stardist),
+    "unet": (bench_unet, show_unet),
 }
 """What is measured, and how its table is printed."""
 
