@@ -86,16 +86,19 @@ def alternate(theirs: Callable[[int], Any], ours: Callable[[int], Any], count: i
             began = time.perf_counter()
             work(index)
             found.append(time.perf_counter() - began)
+            time.sleep(0.05)  # OpenMP's threads go on for some time after their work
     return count / float(np.median(seconds[0][1:])), count / float(np.median(seconds[1][1:]))
 
 
-def pixels_per_second(predict: Callable[[np.ndarray], Any], images: Sequence[np.ndarray]) -> float:
+def pixels_per_second(
+    predict: Callable[[np.ndarray], Any], images: Sequence[np.ndarray], rounds: int = PREDICTION_ROUNDS
+) -> float:
     """Return the speed of prediction once it has run; call it after a first prediction of all images."""
     began = time.perf_counter()
-    for _ in range(PREDICTION_ROUNDS):
+    for _ in range(rounds):
         for image in images:
             predict(image)
-    return PREDICTION_ROUNDS * sum(image.size for image in images) / (time.perf_counter() - began)
+    return rounds * sum(image.size for image in images) / (time.perf_counter() - began)
 
 
 def run_seeds(script: str, trainers: Sequence[str], data: Path, work: Path, seeds: int) -> list[dict[str, Any]]:
