@@ -75,6 +75,7 @@ def open_patches(name: str, data: Any, options: Any) -> tuple[Any, Any]:
     paired = network.data_form == "paired"
     dataset = open_pairs(data, network.axes, patch_size=options.patch_size, paired=paired, form=form)
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
+    options, _ = network.settle(options, dataset)
     return network, PatchSource(dataset, network.normalization(options, dataset), options, network.axes)
 
 
