@@ -57,7 +57,7 @@ def make_model(
             built.get_layer("logits").set_weights([100 * kernel, bias])
         if own.task == "instances":  # neither are there distances as long as those of objects
             kernel, bias = built.get_layer("prob").get_weights()
-            built.get_layer("prob").set_weights([40 * kernel, bias])
+            built.get_layer("prob").set_weights([40 * kernel, bias - 0.1 * len(kernel.shape) + 0.3])
             kernel, bias = built.get_layer("dist").get_weights()
             built.get_layer("dist").set_weights([4 * kernel, bias + 5])
         built.save_weights(str(model.weights(which)))

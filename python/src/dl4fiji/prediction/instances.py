@@ -160,7 +160,9 @@ class InstancePredictor(Predictor):
     def _write(self, source: ImageSource, layout: Layout, found: Found, paths: list[Path], progress: Progress) -> int:
         """Write label image, ROIs and table of an image; return the number of objects."""
         own, shape = layout.result_axes(source.axes, 1)
-        metadata = replace(source.metadata, display_ranges=(), luts=(), channel_names=())
+        most = max(1, *(len(objects) for _, objects in found)) if found else 1
+        ranges = ((0.0, float(most)),) * dict(zip(own, shape, strict=True)).get("C", 1)
+        metadata = replace(source.metadata, display_ranges=ranges, luts=(), channel_names=())
         channels = self.recipe.channels_in
         total = 0
         with ExitStack() as stack:

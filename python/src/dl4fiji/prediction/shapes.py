@@ -107,7 +107,7 @@ class Polyhedra:
     """
 
     def __init__(self, rays: Any) -> None:
-        self._rays = rays
+        self.directions = rays
         self.rays = len(rays)
         self._vertices = np.asarray(rays.vertices, np.float32)
         faces = np.asarray(rays.faces)
@@ -140,7 +140,7 @@ class Polyhedra:
 
         # It sorts by the scores, and not stably: these leave the order as it is.
         scores = np.arange(len(points), 0, -1)
-        return non_maximum_suppression_3d_inds(dist, points, self._rays, scores, thresh=threshold, verbose=0)
+        return non_maximum_suppression_3d_inds(dist, points, self.directions, scores, thresh=threshold, verbose=0)
 
     def render(self, points: np.ndarray, dist: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
         """See `Shapes.render`.
