@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_care
+import bench_instances
 import bench_noise2void
 import bench_stardist
 from rich.console import Console
@@ -173,10 +174,30 @@ def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str 
     return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f}){suffix}"
 
 
+def show_instances(result: dict[str, Any], console: Console) -> None:
+    """Print the table of objects in a large image."""
+    side, summary = result["side"], result["summary"]
+    table = Table(title=f"Objects in {side} × {side} pixels, one network; {result['machine']['cpu']}")
+    for name in ("", "objects", "s", "CPU s", "Mpx/s", "peak MiB beyond idle"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, row in result["predictors"].items():
+        table.add_row(
+            name, str(row["objects"]), f"{row['seconds']:.0f}", f"{row['cpu_seconds']:.0f}",
+            f"{side * side / row['seconds'] / 1e6:.2f}", f"{row['peak'] / 2**20:.0f}",
+        )  # fmt: skip
+    console.print(table)
+    ours = result["predictors"]["dl4fiji"]
+    console.print(
+        f"Objects of a part against its whole prediction: F1 {ours['f1']:.4f} of {ours['compared']} (demand 1), peak "
+        "at most 2048 MiB: " + ("[green]demands met[/]" if summary["passed"] else "[red]demands not met[/]")
+    )
+
+
 BENCHMARKS: dict[str, tuple[Any, Any]] = {
     "care": (bench_care, show_care),
     "noise2void": (bench_noise2void, show_noise2void),
     "stardist": (bench_stardist, show_stardist),
+    "instances": (bench_instances, show_instances),
 }
 """What is measured, and how its table is printed."""
 
