@@ -77,6 +77,7 @@ def make_model(
             pixel_size={"Y": 0.25, "X": 0.25},
             pixel_unit="µm",
             training={"images": 3, "best_epoch": 2, "versions": {"tensorflow": tf.__version__}},
+            thresholds={"probability": 0.5, "nms": 0.4} if own.task == "instances" else {},
             quality={"psnr": {"input": 20.25, "prediction": 25.5}},
             authors=["Ada L.", "Grace H."],
         )
