@@ -187,7 +187,7 @@ class InstancePredictor(Predictor):
                 total += table.add(position, objects.prob, measured)
         if rois.left_out:
             progress.warning(
-                f"{paths[1].name} holds the first {MOST} outlines; {rois.left_out} more would make ImageJ very slow and "
+                f"{paths[1].name} holds the first {MOST} outlines; {rois.left_out} more would slow ImageJ down and "
                 "are in the label image and the table alone."
             )
         return total
