@@ -4,15 +4,14 @@ Data: FMD denoising, 12 fields of view with two noisy frames each (`data/README.
 field: 8 fields train, 1 validates, 3 are held out, one of each microscope. Budget: 8 epochs of 50 steps of 16
 patches of 64×64; network of depth 2, kernel 3, 32 filters; as many validation patches for both.
 
-Both normalize by the percentiles 2 and 99.8 in training and prediction. Otherwise each works in its own way: csbdeep
-cuts 100 patches per image beforehand and normalizes clean images by their own percentiles; we draw patches as we go and
-normalize clean images as their noisy partners, since the pairs have the same units. Both keep the best weights and
-predict with them; both predictions are returned to the image's units by the percentiles of the noisy image and compared
-with the truth on the scale of 8 bits (range 255): as they are, and after a linear fit to the truth as the quality
-control has it. Neither may be lower than csbdeep's by more than 0.1 dB. How to read csbdeep's first figure: the noisy
-image's percentiles lie wider than the clean one's, so that even the truth itself, normalized and returned in that way,
-reaches only the row "perfect". It therefore depends on brightness and contrast of the prediction more than on what was
-restored, and differs much from seed to seed.
+Both normalize noisy images by their percentiles 2 and 99.8, and return predictions to the image's units by these.
+Otherwise each works in its own way: csbdeep cuts 100 patches per image beforehand and normalizes the clean image by
+its own percentiles, we draw patches as we go and, since these pairs have the same units, normalize the clean image as
+its noisy partner. Both keep the best weights and predict with them; predictions are compared with the truth on the
+scale of 8 bits (range 255): as they are, and after a linear fit to the truth as the quality control has it. Neither
+may be lower than csbdeep's by more than 0.1 dB. The row "perfect" is what a network that errs nowhere would reach in
+csbdeep's way: the noisy image's percentiles lie wider than the clean one's, so the truth itself, normalized and
+returned, is no longer the truth. Whoever wants to compare the networks alone looks at the fitted figures.
 
 Each trainer runs in a process of its own with TensorFlow's own choice of threads. The two train in turns, epoch by
 epoch, one standing still while the other works, so that whatever else the machine does meets both alike. Steps per

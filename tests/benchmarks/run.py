@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_care
+import bench_instances
 import bench_noise2void
 import bench_stardist
 import bench_unet
@@ -71,6 +72,7 @@ BENCHMARKS: dict[str, tuple[Any, Any]] = {
     "noise2void": (bench_noise2void, tables.show_noise2void),
     "stardist": (bench_stardist, tables.show_stardist),
     "unet": (bench_unet, tables.show_unet),
+    "instances": (bench_instances, tables.show_instances),
 }
 """What is measured, and how its table is printed."""
 

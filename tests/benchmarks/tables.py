@@ -139,3 +139,22 @@ def _times(value: float, ratio: float) -> str:
 def _figure(value: dict[str, float], digits: int, unit: float = 1.0) -> str:
     """Return ``mean (spread)``."""
     return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f})"
+
+
+def show_instances(result: dict[str, Any], console: Console) -> None:
+    """Print the table of objects in a large image."""
+    side, summary = result["side"], result["summary"]
+    table = Table(title=f"Objects in {side} × {side} pixels, one network; {result['machine']['cpu']}")
+    for name in ("", "objects", "s", "CPU s", "Mpx/s", "peak MiB beyond idle"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, row in result["predictors"].items():
+        table.add_row(
+            name, str(row["objects"]), f"{row['seconds']:.0f}", f"{row['cpu_seconds']:.0f}",
+            f"{side * side / row['seconds'] / 1e6:.2f}", f"{row['peak'] / 2**20:.0f}",
+        )  # fmt: skip
+    console.print(table)
+    ours = result["predictors"]["dl4fiji"]
+    console.print(
+        f"Objects of a part against its whole prediction: F1 {ours['f1']:.4f} of {ours['compared']} (demand 1), peak "
+        "at most 2048 MiB: " + ("[green]demands met[/]" if summary["passed"] else "[red]demands not met[/]")
+    )
