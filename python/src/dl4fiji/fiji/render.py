@@ -49,7 +49,9 @@ _MORE_DATA = (
         "Start from",
         "path",
         "",
-        "A model to go on from: one made here, or the path of a model folder or package.",
+        "A model to go on from: the name of one made here, or the path or web address (https://..., perhaps with "
+        "#sha256=...) of a model folder, its zip, or a bioimage.io package with Keras or TensorFlow weights; also of "
+        "csbdeep, n2v, stardist and ZeroCostDL4Mic.",
         True,
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),

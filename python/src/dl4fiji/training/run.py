@@ -26,7 +26,7 @@ from dl4fiji.training.memory import MAX_HALVINGS, is_out_of_memory, out_of_memor
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import FLOAT, Forecast, forecast, known_speed
 from dl4fiji.training.saving import Request, Trained, finish, refuse_existing
-from dl4fiji.training.transfer import Start, find_start
+from dl4fiji.training.transfer import Start, Web, find_start
 
 CHECKPOINTS = "checkpoints"
 """Name of the folder of checkpoints in a job's folder."""
@@ -50,6 +50,7 @@ def train(
     license: str = "CC-BY-4.0",
     request: Mapping[str, Any] | None = None,
     device: str = "",
+    web: Web | None = None,
 ) -> ModelInfo:
     """Train a network and make a model folder of it; go on from the job's checkpoints if there are any.
 
@@ -73,6 +74,8 @@ def train(
         The request as JSON, kept with the model.
     device
         See `dl4fiji.training.device.choose_device`.
+    web
+        How a model to start from is fetched; without it, none is.
 
     Returns
     -------
@@ -109,7 +112,9 @@ def train(
         progress.warning(warning)
     parameters = network.footprint(options, dataset.channels_in, dataset.channels_out).parameters
     require_space(job_folder, parameters * FLOAT * _DISK_COPIES + 2**24, "the training's checkpoints")
-    start, asked = _start(asked, Checkpoints(job_folder / CHECKPOINTS).newest())
+    start, asked = _start(asked, Checkpoints(job_folder / CHECKPOINTS).newest(), web)
+    if start is not None:
+        start.check(network, options, (dataset.channels_in, dataset.channels_out))
     return _Course(asked, dataset, chosen, start, progress).run()
 
 
@@ -125,7 +130,7 @@ def _as_request(
     }  # fmt: skip
 
 
-def _start(asked: Request, newest: Checkpoint | None) -> tuple[Start | None, Request]:
+def _start(asked: Request, newest: Checkpoint | None, web: Web | None) -> tuple[Start | None, Request]:
     """Read the weights to start from and take over their learning rate, unless the user chose one.
 
     Dialogs send all options, so a rate that is the default does not count as chosen. A training that is resumed
@@ -133,7 +138,7 @@ def _start(asked: Request, newest: Checkpoint | None) -> tuple[Start | None, Req
     """
     if not asked.start_from:
         return None, asked
-    start = find_start(asked.start_from, asked.model_folder.path.parent) if newest is None else None
+    start = find_start(asked.start_from, asked.model_folder.path.parent, web) if newest is None else None
     rate = newest.rows[0]["learning_rate"] if newest is not None else start.learning_rate if start else None
     if rate is None or asked.options.learning_rate != type(asked.options).model_fields["learning_rate"].default:
         return start, asked
