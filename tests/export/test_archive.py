@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from dl4fiji.archive import check_archive, unpack
 from dl4fiji.errors import InputError
-from dl4fiji.export.archive import check_archive, unpack, write_zip, zip_folder
+from dl4fiji.export.archive import write_zip, zip_folder
 
 
 def _entries(*names: str) -> Callable[[zipfile.ZipFile], None]:

@@ -257,7 +257,7 @@ def _near_the_top(root: Path) -> Iterator[tuple[str, Path]]:
 def _check_size(title: str, size: int, limit: int) -> None:
     if size > limit:
         raise InputError(
-            f"{title} is {size / 2**20:.0f} MiB large where at most {limit / 2**20:.0f} MiB can be right: do not use it."
+            f"{title} has {size / 2**20:.0f} MiB where at most {limit / 2**20:.0f} MiB can be right: do not use it."
         )
 
 

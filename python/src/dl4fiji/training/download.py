@@ -34,7 +34,7 @@ _SPACE_EVERY = 64 * 2**20
 
 
 def is_address(text: str) -> bool:
-    """Tell an address on the web from a name or path; ``C:\\x`` is a path."""
+    """Tell an address on the web from a name or path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text.strip()) is not None
 
 
@@ -207,7 +207,8 @@ class _Transfer:
             raise DownloadError(f"{where} sent nothing for {READ_SECONDS:g} s: try again later.") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise DownloadError(
-                f"{where} did not come whole ({type(error).__name__}): try again, or fetch it yourself and give its path."
+                f"{where} did not come whole ({type(error).__name__}): try again, or fetch it yourself and "
+                "give its path."
             ) from None
 
     def _ask(self) -> None:

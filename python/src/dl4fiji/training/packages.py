@@ -57,7 +57,7 @@ def read_package(content: bytes, title: str) -> Package:
 
     try:
         text = yaml.safe_load(content.decode("utf-8"))
-        weights = text["weights"]
+        weights = text.get("weights") or {}
         kinds = [str(kind) for kind in weights]
         keras, saved_model = _file(weights.get("keras_hdf5")), _file(weights.get("tensorflow_saved_model_bundle"))
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:

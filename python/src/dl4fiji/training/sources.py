@@ -125,7 +125,8 @@ def open_source(path: Path, title: str = "") -> Source:
             "Keras weights."
         )
     raise NotAModelError(
-        f"{title} is neither a model folder, nor a zip, nor a file of Keras weights in HDF5: choose another to start from."
+        f"{title} is neither a model folder, nor a zip, nor a file of Keras weights in HDF5: choose another model to "
+        "start from."
     )
 
 
@@ -216,17 +217,15 @@ def _weights(here: set[str], package: Package | None) -> tuple[PackagedFile | No
     """Choose among what there is: Keras weights, the best ones first, else a SavedModel."""
     if "weights/best.h5" in here and "model.json" in here:
         return PackagedFile("weights/best.h5"), None
-    if package and package.keras and (package.keras.source in here or is_address(package.keras.source)):
-        return package.keras, None
+    named = [package.keras, package.saved_model] if package else [None, None]
+    keras, graph = (file if file and (file.source in here or is_address(file.source)) else None for file in named)
+    if keras:
+        return keras, None
     hdf5 = [name for name in here if name.endswith(_HDF5) and "/" not in name]
     if hdf5:
         return PackagedFile(min(hdf5, key=lambda name: ("best" not in name, name))), None
-    if (
-        package
-        and package.saved_model
-        and (package.saved_model.source in here or is_address(package.saved_model.source))
-    ):
-        return None, package.saved_model
+    if graph:
+        return None, graph
     if _GRAPH in here:
         return None, PackagedFile("")
     zips = sorted(name for name in here if name.endswith(".zip") and "/" not in name)

@@ -136,9 +136,8 @@ def read_start(source: Source) -> Start:
     """Read the weights of a model; InputError if they cannot be used."""
     rate, description = source.description.learning_rate, source.description
     if source.keras is not None:
-        return Start(
-            source.title, read_weights(io.BytesIO(source.content(source.keras)), source.title), rate, description
-        )
+        layers = read_weights(io.BytesIO(source.content(source.keras)), source.title)
+        return Start(source.title, layers, rate, description)
     assert source.saved_model is not None
     files, folder = source.graph(source.saved_model)
     return Start(source.title, read_saved_weights(files, folder, source.title), rate, description, by_name=True)
