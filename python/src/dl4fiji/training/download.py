@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -29,7 +30,6 @@ SLOW_BYTES = 60 * 1024
 MAX_REDIRECTS = 5
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_BLOCK = 1 << 16
 _SPACE_EVERY = 64 * 2**20
 
 
@@ -193,6 +193,7 @@ class _Transfer:
         """Fetch the file; errors of the network become one sentence, without what the address may hide."""
         import httpx
 
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log addresses with all that they hide
         where = self._address.public
         try:
             self._ask()
@@ -278,7 +279,7 @@ class _Transfer:
         digest, done, checked = hashlib.sha256(), 0, 0
         since, mark = time.monotonic(), 0
         with partial.open("wb") as stream:
-            for block in response.iter_bytes(_BLOCK):
+            for block in response.iter_bytes():
                 stop_if_canceled(self._progress)
                 done += len(block)
                 if done > self._limit:
