@@ -39,14 +39,16 @@ ALLOWED_OPERATIONS = frozenset(_OPERATIONS.split())
 """Operations that TensorFlow 1.15 knows and that only compute: none touches files, network or Python."""
 
 _VARIABLE_OPERATIONS = """
-    Assign AssignAddVariableOp AssignSub AssignSubVariableOp AssignVariableOp DisableCopyOnRead FusedBatchNorm
-    FusedBatchNormV2 If IsVariableInitialized Merge MergeV2Checkpoints PartitionedCall Placeholder RandomUniform
-    RandomStandardNormal ReadVariableOp RestoreV2 SaveV2 ShardedFilename Snapshot StatefulPartitionedCall
-    StatelessIf StatelessRandomGetKeyCounter StatelessRandomUniformV2 StaticRegexFullMatch StopGradient StringJoin
-    Switch TruncatedNormal VarHandleOp VarIsInitializedOp VariableV2
+    Assign AssignAddVariableOp AssignSub AssignSubVariableOp AssignVariableOp Bitcast DisableCopyOnRead FusedBatchNorm
+    FusedBatchNormV2 If IsVariableInitialized Merge MergeV2Checkpoints PartitionedCall RandomStandardNormal
+    RandomUniform ReadVariableOp RestoreV2 RngReadAndSkip RngSkip SaveV2 ShardedFilename Snapshot
+    StatefulPartitionedCall StatelessIf StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomUniform
+    StatelessRandomUniformV2 StaticRegexFullMatch StopGradient StringJoin Switch TruncatedNormal VarHandleOp
+    VarIsInitializedOp VariableV2
 """
 _KNOWN_OPERATIONS = ALLOWED_OPERATIONS | frozenset(_VARIABLE_OPERATIONS.split())
-"""Also what keeps, starts, saves and loads variables; the files are those of the model, and nothing is run here."""
+"""Also what keeps, starts, saves and loads variables, and draws dropout; the files are those of the model, and
+nothing is run here."""
 
 _ROLES = ("kernel", "depthwise_kernel", "gamma", "beta", "bias", "moving_mean", "moving_variance")
 """Names of the weights of a layer in Keras' order."""
@@ -135,7 +137,7 @@ def _from_checkpoint(files: Files, folder: str, graphs: list[Any], title: str) -
             keys = _variables(tf, reader, shapes, graphs)
             _check_size(sum(math.prod(shapes[key]) for _, key in keys), title)
             arrays = [(name, np.asarray(reader.get_tensor(key), np.float32)) for name, key in keys]
-        except (tf.errors.OpError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        except (tf.errors.OpError, ValueError, RuntimeError, TypeError, LookupError) as error:
             raise InputError(f"The variables of {title} are damaged or missing: get the model again.") from error
     return _grouped(arrays)
 
