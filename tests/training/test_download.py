@@ -252,7 +252,7 @@ def test_passwords_do_not_follow_to_another_server(site: Site, tmp_path: Path) -
     ("text", "words"),
     [
         ("ftp://host/m.zip", "by http and https only, not by ftp"),
-        ("file:///etc/passwd", "not valid"),
+        ("file:///etc/passwd", "not by file"),
         ("file://host/etc/passwd", "by http and https only, not by file"),
         ("https://", "not valid"),
         ("https://host:99999999/x", "not valid"),

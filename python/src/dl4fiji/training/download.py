@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
@@ -61,13 +61,13 @@ class Address:
             host, _ = parts.hostname, parts.port
         except ValueError:
             parts, host = urlsplit(""), None
-        if not host or any(ord(letter) <= 32 for letter in text):
-            raise InputError("The address of the model to start from is not valid: give it as https://host/path.")
-        if parts.scheme not in ("http", "https"):
+        if parts.scheme and parts.scheme not in ("http", "https"):
             raise InputError(
                 f"Models are fetched by http and https only, not by {parts.scheme}: give another address, or fetch the "
                 "file yourself and give its path."
             )
+        if not host or any(ord(letter) <= 32 for letter in text):
+            raise InputError("The address of the model to start from is not valid: give it as https://host/path.")
         given = parts.fragment.lower().removeprefix("sha256=") if "sha256=" in parts.fragment.lower() else ""
         expected = (given or sha256).lower()
         if expected and not _SHA256.fullmatch(expected):
@@ -83,7 +83,8 @@ class Address:
 
     def beside(self, source: str, sha256: str = "") -> Address:
         """Return the address of ``source``, which may be relative to this one."""
-        return Address.parse(urljoin(self.url, source), sha256)
+        escaped = quote(source, safe="!#$%&'()*+,/:;=?@[]~")  # file names in descriptions may have spaces
+        return Address.parse(urljoin(self.url, escaped), sha256)
 
 
 def public(text: str) -> str:

@@ -33,8 +33,8 @@ def mismatches(
     problems = []
     if description.obstacles:
         problems.append(
-            f"{title} has {' and '.join(description.obstacles)}, which {network.title} here has not: choose another "
-            "model to start from."
+            f"{title} was built with {' and '.join(description.obstacles)}, which {network.title} here does not offer: "
+            "choose another model to start from."
         )
     others = {
         name: value for name, value in _architecture(description, network).items() if value != _own(options, name)

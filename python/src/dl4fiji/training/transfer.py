@@ -102,10 +102,11 @@ def _from_web(address: Address, web: Web | None) -> Source:
     """Fetch a model; of one that is described by an ``rdf.yaml`` only what is needed."""
     path = _need(web).fetch(address)
     title = address.public
-    try:
-        return _with_fetched(open_source(path, title), web)
-    except NotAModelError:
-        pass
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        try:
+            return _with_fetched(open_source(path, title), web)
+        except NotAModelError:
+            pass
     described = NamedFiles({DESCRIPTIONS[0]: path})
     package = package_of(described, title)
     assert package is not None
