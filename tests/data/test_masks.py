@@ -70,7 +70,7 @@ def test_all_forms_of_foreground_become_one_class(
     turn: Callable[[np.ndarray], np.ndarray], save: Any, write: Callable[..., Any]
 ) -> None:
     masks = [_areas(seed) for seed in range(3)]
-    dataset = open_pairs(write([turn(mask) for mask in masks], save), "YXC", masks="foreground")
+    dataset = open_pairs(write([turn(mask) for mask in masks], save), "YXC", form="foreground")
     assert dataset.classes == (0, 255)
     assert dataset.channels_out == 1
     for pair, mask in zip(dataset.pairs, masks, strict=True):
@@ -82,7 +82,7 @@ def test_all_forms_of_foreground_become_one_class(
 
 def test_masks_that_differ_in_form_are_read_each_by_its_own(write: Callable[..., Any]) -> None:
     masks = [_areas(seed) for seed in range(3)]
-    dataset = open_pairs(write([masks[0], masks[1] * np.uint8(255), masks[2]]), "YXC", masks="foreground")
+    dataset = open_pairs(write([masks[0], masks[1] * np.uint8(255), masks[2]]), "YXC", form="foreground")
     for pair, mask in zip(dataset.pairs, masks, strict=True):
         np.testing.assert_array_equal(pair.target.read(), mask)  # type: ignore[union-attr]
 
@@ -91,14 +91,14 @@ def test_masks_that_differ_in_form_are_read_each_by_its_own(write: Callable[...,
 def test_classes_keep_their_order_whatever_their_values(values: tuple[int, ...], write: Callable[..., Any]) -> None:
     masks = [_areas(seed, 2) for seed in range(3)]
     given = [np.asarray(values, np.uint16)[mask] for mask in masks]
-    dataset = open_pairs(write(given), "YXC", masks="classes")
+    dataset = open_pairs(write(given), "YXC", form="classes")
     assert dataset.classes == values
     assert dataset.channels_out == 3
     np.testing.assert_array_equal(dataset.pairs[1].target.read(), masks[1])  # type: ignore[union-attr]
 
 
 def test_two_classes_are_one_beside_the_background(write: Callable[..., Any]) -> None:
-    dataset = open_pairs(write([_areas(seed) * np.uint8(9) for seed in range(2)]), "YXC", masks="classes")
+    dataset = open_pairs(write([_areas(seed) * np.uint8(9) for seed in range(2)]), "YXC", form="classes")
     assert (dataset.classes, dataset.channels_out) == ((0, 9), 1)
 
 
@@ -107,7 +107,7 @@ def test_soft_edges_are_cut_in_the_middle_with_a_warning(write: Callable[..., An
     mask[8:40, 8:40] = 255
     soft = mask.copy()
     soft[8, 8:40], soft[39, 8:40] = 90, 200
-    dataset = open_pairs(write([soft, mask]), "YXC", masks="foreground")
+    dataset = open_pairs(write([soft, mask]), "YXC", form="foreground")
     assert any("pixels above 127" in text for text in dataset.warnings)
     expected = mask > 0
     expected[8] = False
@@ -141,29 +141,29 @@ def test_what_is_wrong_with_masks_is_said(
 ) -> None:
     data = write([turn(_areas(seed)) for seed in range(3)])
     with pytest.raises(DataError, match=told):
-        open_pairs(data, "YXC", masks=form, full=True)
-    problems = check_data(data, "YXC", SMALL, masks=form, full=True).problems
+        open_pairs(data, "YXC", form=form, full=True)
+    problems = check_data(data, "YXC", SMALL, form=form, full=True).problems
     assert len(problems) <= 3
     assert all(text.endswith(".") for text in problems)
 
 
 def test_wrong_masks_are_told_from_the_first_few_already(write: Callable[..., Any]) -> None:
     data = write([_halves(_areas(seed)) for seed in range(6)])
-    report = check_data(data, "YXC", SMALL, masks="foreground")
+    report = check_data(data, "YXC", SMALL, form="foreground")
     assert len(report.problems) == 3
     assert "whole numbers" in report.problems[0]
 
 
 def test_several_values_as_foreground_are_pointed_out(write: Callable[..., Any]) -> None:
     data = write([_areas(seed, 2) for seed in range(3)])
-    (warning,) = check_data(data, "YXC", SMALL, masks="foreground").warnings
+    (warning,) = check_data(data, "YXC", SMALL, form="foreground").warnings
     assert "values 0, 1, 2, of which all but 0 count as foreground" in warning
 
 
 def test_single_empty_masks_are_allowed_and_told(write: Callable[..., Any]) -> None:
     masks = [_areas(seed) for seed in range(3)]
     masks[1] *= 0
-    report = check_data(write(masks), "YXC", SMALL, masks="foreground", full=True)
+    report = check_data(write(masks), "YXC", SMALL, form="foreground", full=True)
     assert report.problems == ()
     assert any("1.tif is background everywhere" in text for text in report.warnings)
 
@@ -172,14 +172,14 @@ def test_color_images_may_have_grey_masks(tmp_path: Path, write: Callable[..., A
     data = write([_areas(seed) for seed in range(3)])
     for file in (tmp_path / "source").iterdir():
         tifffile.imwrite(file, np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8), photometric="rgb")
-    report = check_data(data, "YXC", SMALL, masks="foreground", full=True)
+    report = check_data(data, "YXC", SMALL, form="foreground", full=True)
     assert (report.problems, report.channels_in, report.channels_out) == ((), 3, 1)
 
 
 @pytest.mark.parametrize("memory", [None, 0])
 def test_augmented_masks_stay_whole_numbers(memory: int | None, write: Callable[..., Any]) -> None:
     masks = [_areas(seed, 3) for seed in range(3)]
-    dataset = open_pairs(write(masks), "YXC", masks="classes").split(34, 0)
+    dataset = open_pairs(write(masks), "YXC", form="classes").split(34, 0)
     strong = Augmentation(turn=30, zoom=0.3, elastic=4, deformed_share=1)
     patches = PatchSource(dataset, SCALE, SMALL, "YXC", augmentation=strong, memory=memory)
     for step in range(5):
@@ -196,7 +196,7 @@ def test_geometry_of_image_and_mask_agree(tmp_path: Path, write: Callable[..., A
     data = write(masks)
     for number, mask in enumerate(masks):
         tifffile.imwrite(tmp_path / "source" / f"{number}.tif", mask.astype(np.uint16) * 1000)
-    dataset = open_pairs(data, "YXC", masks="foreground").split(34, 0)
+    dataset = open_pairs(data, "YXC", form="foreground").split(34, 0)
     geometry = Augmentation(intensity_scale=0, intensity_offset=0, noise=0, deformed_share=1)
     source, target = PatchSource(dataset, SCALE, SMALL, "YXC", augmentation=geometry).draw(0, 0)
     assert np.mean((source > 0.5) == (target > 0.5)) > 0.99
@@ -204,7 +204,7 @@ def test_geometry_of_image_and_mask_agree(tmp_path: Path, write: Callable[..., A
 
 @pytest.mark.parametrize("memory", [None, 0])
 def test_class_weights_are_of_the_training_masks(memory: int | None, write: Callable[..., Any]) -> None:
-    dataset = open_pairs(write([_areas(seed, 2) for seed in range(4)]), "YXC", masks="classes").split(25, 0)
+    dataset = open_pairs(write([_areas(seed, 2) for seed in range(4)]), "YXC", form="classes").split(25, 0)
     patches = PatchSource(dataset, SCALE, SMALL, "YXC", memory=memory)
     pixels = np.concatenate([sample.target.read().ravel() for sample in dataset.train])  # type: ignore[union-attr]
     counts = np.bincount(pixels)
@@ -216,7 +216,7 @@ def test_a_single_image_is_weighted_by_its_part_for_training(write: Callable[...
     mask = np.zeros((48, 48), np.uint8)
     mask[:24] = 1
     mask[30, :4] = 1
-    dataset = open_pairs(write([mask]), "YXC", masks="foreground").split(34, 0, (16, 16))
+    dataset = open_pairs(write([mask]), "YXC", form="foreground").split(34, 0, (16, 16))
     (sample,) = dataset.train
     part = mask[sample.extent("Y"), sample.extent("X")]
     expected = class_weights(np.bincount(part.ravel(), minlength=2).tolist())
@@ -237,7 +237,7 @@ def test_patches_show_foreground_where_it_is_sparse(write: Callable[..., Any]) -
     class Options(TrainingOptions):
         foreground_percent: int = 50
 
-    dataset = open_pairs(write(masks), "YXC", masks="foreground").split(34, 0)
+    dataset = open_pairs(write(masks), "YXC", form="foreground").split(34, 0)
     shown = {}
     for percent in (0, 50, 100):
         options = Options(patch_size=(16, 16), batch_size=64, foreground_percent=percent)

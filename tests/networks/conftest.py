@@ -15,7 +15,7 @@ from scipy import ndimage
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.pairs import open_pairs
 from dl4fiji.data.patches import PatchSource
-from dl4fiji.network import Network, mask_values
+from dl4fiji.network import Network, target_form
 
 SMALL = {
     "epochs": 2, "batch_size": 2, "patches_per_image": 4, "depth": 1, "kernel_size": 3, "first_filters": 4,
@@ -45,7 +45,10 @@ def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
         for number in range(3):
             clean = ndimage.gaussian_filter(rng.random(shape), 1.5) * 1000
             noisy = clean + rng.normal(0, 20, shape)
-            target = 255.0 * (clean > np.median(clean)) if network.task == "segmentation" else clean
+            target = clean
+            if network.task in ("segmentation", "instances"):
+                areas = clean > np.median(clean)
+                target = 255.0 * areas if network.task == "segmentation" else ndimage.label(areas)[0]
             for role, image in (("source", noisy), ("target", target)):
                 (tmp_path / role).mkdir(exist_ok=True)
                 axes = network.axes.removesuffix("C")
@@ -56,8 +59,8 @@ def small_dataset(tmp_path: Path) -> Callable[[Network], Dataset]:
             source=str(tmp_path / "source"), target=str(tmp_path / "target"), validation_source="",
             validation_target="", axes="",
         )  # fmt: skip
-        masks = mask_values(network, network.Options())
-        return open_pairs(fields, network.axes, paired=network.data_form == "paired", masks=masks)
+        form = target_form(network, network.Options())
+        return open_pairs(fields, network.axes, paired=network.data_form == "paired", form=form)
 
     return make
 

@@ -19,6 +19,8 @@ from dl4fiji.errors import InputError
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.network import Network
 from dl4fiji.networks import get
+from dl4fiji.networks.stardist import at_grid
+from dl4fiji.training.fitting import taken_over
 from dl4fiji.training.sources import open_source
 from dl4fiji.training.transfer import Web, find_start
 from web import Site, serve
@@ -41,12 +43,23 @@ class Peer:
             {**self.options, "patch_size": patch} | ({"masked_pixels_percent": 2} if "channels" in self.options else {})
         )
         start = find_start(start_from, self.path.parent / "none", web)
-        start.check(self.network, options, (self.channels, self.channels))
-        model = self.network.build(options, self.channels, self.channels)
+        channels_out = 1 if self.network.task == "instances" else self.channels
+        start.check(self.network, options, (self.channels, channels_out))
+        model = self.network.build(options, self.channels, channels_out)
         start.apply(model)
         x = np.random.default_rng(0).random((1, *[16] * (len(self.network.axes) - 1), self.channels), np.float32)
-        np.testing.assert_array_equal(model(x).numpy(), self.model(x).numpy())
+        ours, theirs = (_values(self.network, each, x) for each in (model, self.model))
+        for one, two in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, two)
         return start.learning_rate
+
+
+def _values(network: Network, model: Any, x: np.ndarray) -> list[np.ndarray]:
+    """Return what a network puts out; of ours for StarDist what its own one does, at the places of the grid."""
+    if network.task == "instances" and len(model.outputs) == 1:
+        model = at_grid(model)
+    found = model(x)
+    return [value.numpy() for value in (found if isinstance(found, list) else [found])]
 
 
 def _scramble(model: Any) -> None:
@@ -86,6 +99,34 @@ def _noise2void(folder: Path, dimensions: int, channels: int = 1, separately: bo
     return Peer(folder / "peer", peer, get(f"noise2void-{dimensions}d"), options, channels)
 
 
+def _stardist(folder: Path, dimensions: int, channels: int = 1, backbone: str = "unet") -> Peer:
+    import_tensorflow()
+    from stardist import models
+    from stardist.rays3d import Rays_GoldenSpiral
+
+    sides, grid = (3,) * dimensions, (2, 2) if dimensions == 2 else (1, 2, 2)
+    shape: dict[str, Any] = {"net_conv_after_unet": 8, "unet_n_filter_base": 4, "unet_kernel_size": sides}
+    shape |= {"unet_n_depth": 1}
+    if backbone == "resnet":
+        shape = {"net_conv_after_resnet": 8, "resnet_n_filter_base": 4, "resnet_kernel_size": sides}
+        shape |= {"resnet_n_blocks": 2}
+    options: dict[str, Any] = {"rays": 8, "first_filters": 4, "feature_filters": 8}
+    options |= {"blocks": 2, "backbone": "resnet"} if backbone == "resnet" else {"depth": 1}
+    if dimensions == 2:
+        config = models.Config2D(axes="YXC", n_rays=8, n_channel_in=channels, grid=grid, **shape)
+        peer = models.StarDist2D(config, "peer", basedir=str(folder))
+    else:
+        rays = Rays_GoldenSpiral(8, anisotropy=(2, 1, 1))
+        config = models.Config3D(
+            axes="ZYXC", rays=rays, anisotropy=(2, 1, 1), n_channel_in=channels, grid=grid, backbone=backbone, **shape
+        )
+        peer = models.StarDist3D(config, "peer", basedir=str(folder))
+        options |= {"anisotropy": "2x1x1"}
+    _scramble(peer.keras_model)
+    peer.keras_model.save_weights(str(folder / "peer" / "weights_best.h5"))
+    return Peer(folder / "peer", peer, get(f"stardist-{dimensions}d"), {**options, "grid": grid}, channels)
+
+
 PEERS: dict[str, Callable[[Path], Peer]] = {
     "CARE 2D": lambda folder: _care(folder, "YX", 1, False),
     "CARE 2D, probabilistic, 2 channels": lambda folder: _care(folder, "YX", 2, True),
@@ -93,6 +134,10 @@ PEERS: dict[str, Callable[[Path], Peer]] = {
     "N2V 2D": lambda folder: _noise2void(folder, 2),
     "N2V 2D, 2 channels jointly": lambda folder: _noise2void(folder, 2, 2),
     "N2V 3D": lambda folder: _noise2void(folder, 3),
+    "StarDist 2D": lambda folder: _stardist(folder, 2),
+    "StarDist 2D, 3 channels": lambda folder: _stardist(folder, 2, 3),
+    "StarDist 3D": lambda folder: _stardist(folder, 3),
+    "StarDist 3D, ResNet": lambda folder: _stardist(folder, 3, backbone="resnet"),
 }
 
 
@@ -293,3 +338,26 @@ def test_network_channels_and_what_no_option_stands_for(care: Peer) -> None:
     (care.path / "config.json").write_text(json.dumps(config | {"unet_residual": False}))
     with pytest.raises(InputError, match="was built with no residual connection, which CARE 2D here does not offer"):
         find_start(str(care.path), care.path.parent).check(care.network, options, (1, 1))
+
+
+def test_what_is_left_to_the_data_comes_from_the_model(tmp_path: Path) -> None:
+    peer = _stardist(tmp_path, 3)
+    start = find_start(str(peer.path), tmp_path)
+    left = peer.network.Options.model_validate({**peer.options, "grid": "0", "anisotropy": "0", "patch_size": "8x8x8"})
+    start.check(peer.network, left, (1, 1))
+    assert taken_over(start.description, left) == {"grid": "1x2x2", "anisotropy": "2x1x1", "learning_rate": 3e-4}
+    others = left.model_copy(update={"grid": (1, 1, 1), "anisotropy": (1.0, 1.0, 1.0), "learning_rate": 1e-3})
+    with pytest.raises(InputError, match="set grid to 1x2x2 and anisotropy to 2x1x1"):
+        start.check(peer.network, others, (1, 1))
+    assert taken_over(start.description, others) == {}
+    with pytest.raises(InputError, match="takes 1 channel, but these images have 3: choose"):
+        start.check(peer.network, left, (3, 1))
+
+
+def test_classes_of_objects_are_no_option(tmp_path: Path) -> None:
+    peer = _stardist(tmp_path, 2)
+    config = json.loads((peer.path / "config.json").read_text())
+    (peer.path / "config.json").write_text(json.dumps(config | {"n_classes": 3}))
+    options = peer.network.Options.model_validate(peer.options)
+    with pytest.raises(InputError, match="was built with 3 classes of objects, which StarDist 2D here does not offer"):
+        find_start(str(peer.path), tmp_path).check(peer.network, options, (1, 1))

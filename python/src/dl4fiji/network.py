@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from dl4fiji.data.masks import MaskValues
+from dl4fiji.data.masks import TargetForm
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.options import TrainingOptions
 from dl4fiji.schedule import Schedule
@@ -108,6 +108,13 @@ class Network(Protocol):
         """The options, with defaults and limits."""
         ...
 
+    def settle(self, options: Any, dataset: Dataset) -> tuple[Any, list[str]]:
+        """Return the options with what they leave to the data filled in, and what the user should know about them.
+
+        ``dataset`` is split. The training and the model have these options; the same data give the same ones.
+        """
+        ...
+
     def normalization(self, options: Any, dataset: Dataset) -> Normalization:
         """Return the one normalisation used in training, prediction and export.
 
@@ -158,6 +165,8 @@ class Network(Protocol):
         ...
 
 
-def mask_values(network: Network, options: Any) -> MaskValues | None:
-    """Return what the values of the training targets mean if these are masks; None if they are images."""
+def target_form(network: Network, options: Any) -> TargetForm | None:
+    """Return what the pixels of the training targets mean; None if these are images."""
+    if network.task == "instances":
+        return "labels"
     return options.mask_values if network.task == "segmentation" else None

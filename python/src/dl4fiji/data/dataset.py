@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from dl4fiji.data.axes import NAMES
 from dl4fiji.data.image import ImageSource
 from dl4fiji.data.scenes import same_scenes
 from dl4fiji.errors import DataError
+
+if TYPE_CHECKING:
+    from dl4fiji.data.masks import TargetForm
+    from dl4fiji.data.object_size import ObjectSize
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ class Dataset:
     classes
         Where targets are masks: the value of each class in the files, background first. The targets themselves are
         read as numbers of classes, see `dl4fiji.data.masks`.
+    target_form
+        What the pixels of the targets mean; None: they are images.
+    objects
+        Where targets are labels: how large their objects are.
     """
 
     pairs: tuple[ImagePair, ...]
@@ -74,6 +83,8 @@ class Dataset:
     units: tuple[int, int] = (0, 0)
     """How many images (frames count as images) are for training and validation; (1, 1) may share one image."""
     classes: tuple[int, ...] = ()
+    target_form: TargetForm | None = None
+    objects: ObjectSize | None = None
 
     @property
     def spatial_axes(self) -> str:

@@ -24,13 +24,17 @@ MaskValues = Literal["foreground", "classes"]
 """``foreground``: all but 0 is one class (masks of 0 and 255, 0 and 1, 1 bit; labels of objects). ``classes``: every
 value is a class, 0 the background."""
 
+TargetForm = Literal["foreground", "classes", "labels"]
+"""What the pixels of training targets mean where these are no images: `MaskValues`, or ``labels``, where every value
+but 0 is an object of its own (`dl4fiji.data.labels`)."""
+
 FOREGROUND = (0, 255)
 """Values of a mask of one class, as Fiji has them."""
 
 MOST_CLASSES = 32
 """More values than this are labels of objects, not classes."""
 
-_QUICK = 3
+QUICK = 3
 """Masks whose pixels are looked at where only headers are to be read."""
 
 _SOFT = 127
@@ -112,10 +116,10 @@ def read_as_classes(
         are those that were given.
     """
     targets = [pair.target for pair in pairs if pair.target is not None]
-    problems = findings.gather((image.path.name, text) for image in targets if (text := _wrong_kind(image)))
+    problems = findings.gather((image.path.name, text) for image in targets if (text := wrong_kind(image)))
     if problems or not targets:
         return list(pairs), (), problems, []
-    chosen = targets[:_QUICK] if quick else targets
+    chosen = targets[:QUICK] if quick else targets
     with ThreadPoolExecutor(_THREADS) as pool:
         seen = list(pool.map(look, chosen))
     problems = findings.gather((one.name, one.problem) for one in seen if one.problem)
@@ -139,14 +143,14 @@ def read_as_classes(
     return [convert(pair) for pair in pairs], classes, [], warnings
 
 
-def look(image: ImageSource) -> Seen:
-    """Read all pixels of a mask, block by block, and say what they look like."""
+def look(image: ImageSource, form: TargetForm = "foreground") -> Seen:
+    """Read all pixels of a mask or of labels, block by block, and say what they look like."""
     name = image.path.name
     counts: dict[int, int] = {}
     equal = compared = 0
     try:
         for block in blocks(image, {}):
-            problem = _wrong_pixels(name, block)
+            problem = _wrong_pixels(name, block, form)
             if problem:
                 return Seen(name, problem=problem)
             for value, number in _count(block):
@@ -202,9 +206,15 @@ def classify(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(foreground(probabilities) >= np.float32(threshold), likeliest(probabilities), 0).astype(np.uint8)
 
 
-def _wrong_kind(image: ImageSource) -> str:
-    """Return why the image cannot be a mask, by its header."""
+def wrong_kind(image: ImageSource, form: TargetForm = "foreground") -> str:
+    """Return why the image cannot be a mask or labels, by its header; an empty string if it can."""
     name = image.path.name
+    if form == "labels" and (image.rgb or image.sizes["C"] > 1):
+        what = "is a color image, perhaps an overlay" if image.rgb else f"has {image.sizes['C']} {NAMES['C']}"
+        return (
+            f"{name} {what}, but labels hold one number per pixel, a different one for each object: give the label "
+            "images themselves, saved as 8-bit, 16-bit or 32-bit images of one channel."
+        )
     if image.rgb:
         return (
             f"{name} is a color image, perhaps an overlay, but a mask holds one number per pixel: give the masks "
@@ -218,11 +228,16 @@ def _wrong_kind(image: ImageSource) -> str:
     return ""
 
 
-def _wrong_pixels(name: str, block: np.ndarray) -> str:
-    """Return why these pixels cannot be of a mask."""
+def _wrong_pixels(name: str, block: np.ndarray, form: TargetForm) -> str:
+    """Return why these pixels cannot be of a mask or of labels."""
     if block.dtype.kind == "f":
         finite = np.isfinite(block)
         odd = block[~finite] if not finite.all() else block[block != np.round(block)]
+        if odd.size and form == "labels":
+            return (
+                f"{name} has pixels such as {float(odd.flat[0]):.4g}, but labels are whole numbers, one for each "
+                "object: save the label image as 16-bit, neither scaled nor normalized nor interpolated."
+            )
         if odd.size:
             return (
                 f"{name} has pixels such as {float(odd.flat[0]):.4g}, but a mask holds whole numbers: threshold it in "
@@ -236,12 +251,17 @@ def _wrong_pixels(name: str, block: np.ndarray) -> str:
     return ""
 
 
+def pictures(seen: Iterable[Seen]) -> list[str]:
+    """Return the names of those that look like pictures."""
+    return [one.name for one in seen if one.steady < 0.5 and len(one.values) > MOST_CLASSES]
+
+
 def _judge(seen: Sequence[Seen], form: MaskValues, quick: bool) -> tuple[list[str], list[str]]:
     """Return problems and warnings about all masks of a training."""
-    pictures = [one.name for one in seen if one.steady < 0.5 and len(one.values) > MOST_CLASSES]
-    if pictures:
+    wrong = pictures(seen)
+    if wrong:
         return [
-            f"{findings.some(pictures)} looks like a picture, not like a mask, since neighboring pixels differ nearly "
+            f"{findings.some(wrong)} looks like a picture, not like a mask, since neighboring pixels differ nearly "
             "everywhere: check that the target folder holds the masks."
         ], []
     values = sorted({value for one in seen for value in one.values})

@@ -14,8 +14,11 @@ from dl4fiji.data import findings
 from dl4fiji.data.axes import check_axes
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
 from dl4fiji.data.image import ImageSource, open_image
-from dl4fiji.data.masks import MaskValues, read_as_classes
+from dl4fiji.data.label_findings import narrow_patch
+from dl4fiji.data.labels import read_as_labels
+from dl4fiji.data.masks import QUICK, TargetForm, read_as_classes
 from dl4fiji.data.matching import pair_files
+from dl4fiji.data.object_size import ObjectSize
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 
@@ -63,6 +66,8 @@ class DataReport:
         Bytes of all images in memory.
     largest
         Pixels along the spatial axes of the largest image.
+    objects
+        Where targets are labels: how large their objects are, by all images or by the first few.
     """
 
     problems: tuple[str, ...] = ()
@@ -76,6 +81,7 @@ class DataReport:
     channels_out: int = 0
     nbytes: int = 0
     largest: tuple[int, ...] = ()
+    objects: ObjectSize | None = None
 
 
 @dataclass
@@ -90,7 +96,7 @@ def open_pairs(
     *,
     patch_size: Sequence[int] = (),
     paired: bool = True,
-    masks: MaskValues | None = None,
+    form: TargetForm | None = None,
     full: bool = False,
 ) -> Dataset:
     """Open training images and check their headers.
@@ -105,8 +111,9 @@ def open_pairs(
         Spatial size of a patch, to find images that are smaller.
     paired
         Whether the network needs a target; if not, ``data.target`` is ignored.
-    masks
-        What the values of the targets mean if these are masks, all of which are read then; None: they are images.
+    form
+        What the pixels of the targets mean if these are masks or labels, all of which are read then; None: they are
+        images.
     full
         Read the pixels, too, and look for NaN, constant and identical images.
 
@@ -116,9 +123,9 @@ def open_pairs(
         With all findings in ``problems``.
     """
     found = _Findings()
-    dataset = _open(data, network_axes, tuple(patch_size), paired, bool(masks), full, found, None)
-    if dataset is not None and masks and not found.problems:
-        dataset = _with_classes(dataset, masks, found)
+    dataset = _open(data, network_axes, tuple(patch_size), paired, form is not None, full, found, None)
+    if dataset is not None and form and not found.problems:
+        dataset = _with_meaning(dataset, form, found)
     if found.problems or dataset is None:
         raise DataError(found.problems[0], found.problems)
     return dataset
@@ -130,21 +137,21 @@ def check_data(
     options: TrainingOptions,
     *,
     paired: bool = True,
-    masks: MaskValues | None = None,
+    form: TargetForm | None = None,
     full: bool = False,
     time_limit: float = _TIME_LIMIT,
 ) -> DataReport:
     """Check training images without raising: headers only, or with ``full`` all pixels.
 
-    Of masks the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading headers
-    the rest is left unchecked, and a warning says so.
+    Of masks and labels the pixels of the first few are looked at in any case. After ``time_limit`` seconds of reading
+    headers the rest is left unchecked, and a warning says so.
     """
     found = _Findings()
     try:
         deadline = None if full else time.monotonic() + time_limit
-        dataset = _open(data, network_axes, options.patch_size, paired, bool(masks), full, found, deadline)
-        if dataset is not None and masks and not found.problems:
-            dataset = _with_classes(dataset, masks, found, quick=not full)
+        dataset = _open(data, network_axes, options.patch_size, paired, form is not None, full, found, deadline)
+        if dataset is not None and form and not found.problems:
+            dataset = _with_meaning(dataset, form, found, quick=not full)
         if dataset is None or found.problems:
             return DataReport(tuple(found.problems), tuple(found.warnings))
         dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
@@ -152,9 +159,12 @@ def check_data(
         return DataReport(tuple(error.problems or [error.message]), tuple(found.warnings))
     images = [image for pair in dataset.pairs for image in (pair.source, pair.target) if image is not None]
     largest = max(dataset.pairs, key=lambda pair: pair.source.nbytes).source
+    warnings = list(dataset.warnings)
+    if dataset.objects is not None:
+        warnings += narrow_patch(dataset.objects, options.patch_size)
     return DataReport(
-        warnings=dataset.warnings,
-        summary=summarize(dataset),
+        warnings=tuple(warnings),
+        summary="; ".join([summarize(dataset), *_objects(dataset, quick=not full)]),
         images=len(dataset.pairs),
         train=len(dataset.train),
         validation=len(dataset.validation),
@@ -163,7 +173,16 @@ def check_data(
         channels_out=dataset.channels_out,
         nbytes=sum(image.nbytes for image in images),
         largest=tuple(largest.sizes[axis] for axis in dataset.spatial_axes),
+        objects=dataset.objects,
     )
+
+
+def _objects(dataset: Dataset, quick: bool) -> list[str]:
+    """Return what is known of the objects, and by which images."""
+    if dataset.objects is None:
+        return []
+    partly = quick and len(dataset.pairs) + len(dataset.validation_pairs) > QUICK
+    return [f"in the first {QUICK} images " * partly + dataset.objects.summary()]
 
 
 def summarize(dataset: Dataset) -> str:
@@ -236,16 +255,20 @@ def _open(
     return Dataset(tuple(pairs), tuple(extra), network_axes, tuple(dict.fromkeys(found.warnings)))
 
 
-def _with_classes(dataset: Dataset, masks: MaskValues, found: _Findings, *, quick: bool = False) -> Dataset:
-    """Return the data set with masks as numbers of classes; what is wrong goes to ``found``."""
-    pairs, classes, problems, warnings = read_as_classes(
-        (*dataset.pairs, *dataset.validation_pairs), masks, quick=quick
-    )
+def _with_meaning(dataset: Dataset, form: TargetForm, found: _Findings, *, quick: bool = False) -> Dataset:
+    """Return the data set with targets as numbers of classes or objects; what is wrong goes to ``found``."""
+    pairs: Sequence[ImagePair] = (*dataset.pairs, *dataset.validation_pairs)
+    classes: tuple[int, ...] = ()
+    objects: ObjectSize | None = None
+    if form == "labels":
+        pairs, objects, problems, warnings = read_as_labels(pairs, dataset.spatial_axes, quick=quick)
+    else:
+        pairs, classes, problems, warnings = read_as_classes(pairs, form, quick=quick)
     found.problems += problems
     count = len(dataset.pairs)
     return replace(
-        dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes,
-        warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
+        dataset, pairs=tuple(pairs[:count]), validation_pairs=tuple(pairs[count:]), classes=classes, target_form=form,
+        objects=objects, warnings=tuple(dict.fromkeys((*dataset.warnings, *warnings))),
     )  # fmt: skip
 
 

@@ -51,11 +51,14 @@ class _Pixels:
         return move_axes(region, self._image.axes, self._axes)
 
     def normalized(self, window: Sequence[slice], margin: Sequence[int], extents: Sequence[slice]) -> np.ndarray:
-        """Return a float32 window enlarged by ``margin`` on both sides; beyond ``extents`` it is mirrored."""
+        """Return a window enlarged by ``margin`` on both sides; beyond ``extents`` it is mirrored.
+
+        Float32 where pixels are normalized, else in their own type.
+        """
         wanted = [(part.start - m, part.stop + m) for part, m in zip(window, margin, strict=True)]
         inside = [slice(max(e.start, a), min(e.stop, b)) for (a, b), e in zip(wanted, extents, strict=True)]
         pixels = self.raw(inside)
-        pixels = pixels.astype(np.float32) if self.scale is None else self.scale.apply(pixels)
+        pixels = pixels if self.scale is None else self.scale.apply(pixels)
         pads = [(part.start - a, b - part.stop) for (a, b), part in zip(wanted, inside, strict=True)]
         return np.pad(pixels, [*pads, (0, 0)], mode="symmetric") if any(map(any, pads)) else pixels
 
@@ -128,8 +131,8 @@ class PatchSource:
     augmentation
         How patches are varied. None: as `Augmentation` has it if ``options.augmentation``, else not at all.
     labels
-        Targets are labels: neither normalized nor interpolated. They have one channel, the numbers of the classes.
-        None: if the data set has classes.
+        Targets are masks or labels: neither normalized nor interpolated. They have one channel, the numbers of the
+        classes or objects. None: if the data set says so.
     memory
         Bytes that images in memory may take; None: a quarter of what is free.
     progress
@@ -165,7 +168,8 @@ class PatchSource:
             dataset = dataset.split(options.validation_percent, options.seed, self.patch_size)
         self.dataset = dataset
         self._normalization = normalization
-        self._labels = bool(dataset.classes) if labels is None else labels
+        self._labels = dataset.target_form is not None if labels is None else labels
+        self._target_type = np.int32 if dataset.target_form == "labels" else np.float32
         self.channels_in = dataset.channels_in
         self.channels_out = 1 if self._labels else dataset.channels_out
         self._augmentation = augmentation or (_augmentation(dataset) if options.augmentation else None)
@@ -209,7 +213,7 @@ class PatchSource:
         -------
         source, target
             Float32, normalized, axes N and then the network's. Where there are no target images, the target is
-            the source itself, not a copy.
+            the source itself, not a copy. Labels of objects are int32.
         """
         size = self._options.batch_size
         rng = np.random.default_rng([self._options.seed, 0, epoch, step])
@@ -236,7 +240,9 @@ class PatchSource:
 
     def _empty(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         shape = (count, *self.patch_size)
-        return np.empty((*shape, self.channels_in), np.float32), np.empty((*shape, self.channels_out), np.float32)
+        return np.empty((*shape, self.channels_in), np.float32), np.empty(
+            (*shape, self.channels_out), self._target_type
+        )
 
     def _draw_round(self, turn: int) -> np.ndarray:
         return np.random.default_rng([self._options.seed, 1, turn]).permutation(len(self._train))
@@ -354,6 +360,8 @@ class PatchSource:
 
 def _augmentation(dataset: Dataset) -> Augmentation:
     """Return how patches are varied; without targets so that the noise, from which such networks learn, stays."""
+    if dataset.target_form == "labels":
+        return Augmentation.for_objects()
     return Augmentation.for_restoration() if dataset.pairs[0].target is None else Augmentation()
 
 

@@ -19,7 +19,7 @@ _HEAD = """\
 //
 // The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
-// happen. In a macro: run("{title}", "source=[/data/noisy]{target} epochs=50 name=[my model]");
+// happen. In a macro: run("{title}", "source=[/data/{source}]{target} epochs=50 name=[my model]");
 """
 _DATA = (
     ("source", "Source (noisy)", "image", "", "Noisy or blurred images: an open image, a file or a folder.", False),
@@ -56,6 +56,12 @@ _MORE_DATA = (
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),
 )
+_MASKS = {
+    "source": ("Images", "Images to be segmented: an open image, a file or a folder."),
+    "target": ("Masks", "The masks of the images: an open image, a file, or a folder with the same file names."),
+    "validation_target": ("Validation masks", "The masks of the validation source."),
+}
+"""Label and help of inputs of networks that learn from masks."""
 _WAIT = (
     "wait",
     "Wait until the end",
@@ -96,18 +102,29 @@ def render_network(network: Network) -> str:
         (advanced if _extra(field).get("advanced") else usual).append(_option(name, field))
     paired = network.data_form == "paired"
     data, more = (
-        [_input(*row) for row in rows if paired or not row[0].endswith("target")] for rows in (_DATA, _MORE_DATA)
+        [_input(*_told(row, network)) for row in rows if paired or not row[0].endswith("target")]
+        for rows in (_DATA, _MORE_DATA)
     )
     lines = [*data, *usual, _input(*_WAIT), *advanced, *more]
     lines += [f"#@output String {name}" for name in _OUTPUTS]
     texts = {key: _groovy(getattr(network, key)) for key in ("name", "title", "description")}
-    head = _HEAD.format(title=network.title, target=" target=[/data/clean]" if paired else "")
+    masks = network.task == "segmentation"
+    source, target = ("images", "masks") if masks else ("noisy", "clean")
+    head = _HEAD.format(title=network.title, source=source, target=f" target=[/data/{target}]" if paired else "")
     return head + "\n".join(lines) + "\n" + _CALL.format(**texts)
 
 
 def render() -> dict[Path, str]:
     """Return the text of each rendered script by its path below ``fiji-scripts``."""
     return {_FOLDER / f"{network.title.replace(' ', '_')}.groovy": render_network(network) for network in NETWORKS}
+
+
+def _told(row: tuple[str, str, str, str, str, bool], network: Network) -> tuple[str, str, str, str, str, bool]:
+    """Return the row of an input as it is called where networks learn from masks."""
+    name, label, kind, fallback, help, advanced = row
+    if network.task == "segmentation":
+        label, help = _MASKS.get(name, (label, help))
+    return name, label, kind, fallback, help, advanced
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -18,8 +18,8 @@ class Description:
     """Name of the network here, e.g. ``care-2d``; empty if it is not known."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of that network which the model was trained with, as far as they are known."""
-    channels: tuple[int, int] | None = None
-    """Channels that go in and come out; None if they are not known."""
+    channels: tuple[int | None, int | None] = (None, None)
+    """Channels that go in and come out; None where they are not known."""
     learning_rate: float | None = None
     """The learning rate with which its best weights were found, if known."""
     obstacles: tuple[str, ...] = ()
@@ -41,13 +41,13 @@ def describe_peer(config: Any) -> Description:
     dimensions = config.get("n_dim")
     if dimensions not in (2, 3):
         return Description()
-    channels = (config.get("n_channel_in"), config.get("n_channel_out"))
-    known = all(isinstance(count, int) and count > 0 for count in channels) and kind != "stardist"
+    counts = [config.get(key) for key in ("n_channel_in", "n_channel_out")]
+    known = [count if isinstance(count, int) and count > 0 else None for count in counts]
     rate = config.get("train_learning_rate")
     return Description(
         f"{kind}-{dimensions}d",
         options,
-        (int(channels[0] or 0), int(channels[1] or 0)) if known else None,
+        (known[0], None if kind == "stardist" else known[1]),  # stardist counts its rays
         float(rate) if isinstance(rate, int | float) and 0 < rate <= 1 else None,
         tuple(obstacles),
     )
@@ -94,8 +94,9 @@ def _noise2void_obstacles(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stardist(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from _given(config, {"n_rays": "rays", "grid": "grid", "anisotropy": "anisotropy"})
+    yield from _given(config, {"n_rays": "rays", "grid": "grid"})
     if config.get("n_dim") == 3:
+        yield "anisotropy", tuple(config.get("anisotropy") or (1, 1, 1))
         yield from _given(config, {"backbone": "backbone", "resnet_n_blocks": "blocks"})
     yield from _given(config, {"unet_n_depth": "depth"})
     for body in ("unet", "resnet"):

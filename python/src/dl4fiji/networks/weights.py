@@ -124,7 +124,7 @@ def _refuse_links(root: h5py.File, title: str) -> None:
             elif isinstance(member, h5py.Dataset):
                 if member.external or member.is_virtual:
                     raise InputError(f"{title} keeps {name!r} in another file, which is not read for safety.")
-                total += member.size * 4
+                total += 4 * (member.size or 0)
     if total > LARGEST_WEIGHTS:
         raise InputError(f"{title} claims more than {LARGEST_WEIGHTS / 2**30:.0f} GiB of weights: do not use it.")
 

@@ -45,6 +45,11 @@ class CheckReport(BaseModel):
     warnings: list[str] = Field(description="What to think about, a sentence each.")
     summary: str = Field(description="What will happen, in one line.")
     forecast: dict[str, Any] = Field(description="Expected memory and time, where known.")
+    objects: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Where targets are labels: sizes of the objects in pixels, and the grid, patch_size, rays and "
+        "anisotropy that suit them.",
+    )
 
 
 class EventEntry(BaseModel):

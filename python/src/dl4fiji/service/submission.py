@@ -93,6 +93,7 @@ def prepare(request: Any, home: Home, store: JobStore) -> Submission:
     if isinstance(request, ExportRequest):
         return Submission(request, f"Export “{request.model}”")
     assert isinstance(request, PredictRequest)
+    _thresholds(request, home)
     _existing(request.source, "The source")
     if request.output:
         _absolute(request.output, "The output folder")
@@ -126,17 +127,21 @@ def check(request: TrainRequest, home: Home, store: JobStore) -> dict[str, Any]:
 def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home) -> dict[str, Any]:
     """Return what the images' headers tell, and the memory and time that the training will take."""
     from dl4fiji.data.pairs import check_data
-    from dl4fiji.network import mask_values
+    from dl4fiji.network import target_form
     from dl4fiji.training.device import cpu_title, nvidia_gpus
     from dl4fiji.training.resources import forecast, known_speed
 
-    masks = mask_values(network, options)
-    found = check_data(request.data, network.axes, options, paired=network.data_form == "paired", masks=masks)
-    report = {"problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary}
+    form = target_form(network, options)
+    found = check_data(request.data, network.axes, options, paired=network.data_form == "paired", form=form)
+    report: dict[str, Any] = {
+        "problems": list(found.problems), "warnings": list(found.warnings), "summary": found.summary
+    }  # fmt: skip
     if found.problems:
         return report
     if request.start_from:
         _start(request.start_from, home, network, options, (found.channels_in, found.channels_out))
+    if found.objects is not None:
+        report["objects"] = found.objects.as_dict()
     gpu = next(iter(nvidia_gpus()), None)
     device = gpu.name if gpu else cpu_title()
     free = psutil.virtual_memory().available
@@ -231,6 +236,14 @@ def _existing(text: str, what: str) -> Path:
     if not found:
         raise DataError(f"{what} {text} does not exist: choose a folder or a file that is there.")
     return path
+
+
+def _thresholds(request: PredictRequest, home: Home) -> None:
+    from dl4fiji.model import ModelFolder
+    from dl4fiji.prediction.predictor import Thresholds, check_thresholds
+
+    given = Thresholds(request.probability_threshold, request.nms_threshold)
+    check_thresholds(ModelFolder(home.model(request.model)).read(), given)
 
 
 def _require_model(name: str, home: Home) -> None:

@@ -8,6 +8,9 @@ from dl4fiji.network import Network
 from dl4fiji.networks.peers import Description
 from dl4fiji.options import architecture_options
 
+_LEFT = "0"
+"""How options look that are left to the data; no other one of the architecture is a text of one number."""
+
 
 def mismatches(
     title: str, description: Description, network: Network, options: Any, channels: tuple[int, int] | None = None
@@ -36,26 +39,48 @@ def mismatches(
             f"{title} was built with {' and '.join(description.obstacles)}, which {network.title} here does not offer: "
             "choose another model to start from."
         )
-    others = {
-        name: value for name, value in _architecture(description, network).items() if value != _own(options, name)
-    }
+    known = _architecture(description, options)
+    others = {name: value for name, value in known.items() if _own(options, name) not in (value, _LEFT)}
     if others:
         theirs = " and ".join(f"{name} {_text(value)}" for name, value in others.items())
         ours = " and ".join(_text(_own(options, name)) for name in others)
         remedy = " and ".join(f"{name} to {_text(value)}" for name, value in others.items())
         problems.append(f"{title} was trained with {theirs}, but this training has {ours}: set {remedy}.")
-    if channels and description.channels and channels != description.channels:
-        problems.append(
-            f"{title} takes {_count(description.channels[0])} and gives {description.channels[1]}, but these images "
-            f"have {channels[0]} and ask for {channels[1]}: choose another model to start from, or other images."
-        )
+    problems += _other_channels(title, description, channels) if channels else []
     return problems
 
 
-def _architecture(description: Description, network: Network) -> dict[str, Any]:
+def taken_over(description: Description, options: Any) -> dict[str, Any]:
+    """Return the options that a training takes from the model that it starts from, as JSON.
+
+    These are those that it leaves to the data, such as StarDist's grid, and the learning rate. Dialogs send all
+    options, so a learning rate that is the default does not count as chosen.
+    """
+    found = {name: value for name, value in _architecture(description, options).items() if _own(options, name) == _LEFT}
+    default = type(options).model_fields["learning_rate"].default
+    if description.learning_rate is not None and options.learning_rate == default:
+        found["learning_rate"] = description.learning_rate
+    return found
+
+
+def _other_channels(title: str, description: Description, channels: tuple[int, int]) -> list[str]:
+    """Return what is to be said if the images have other channels than the model."""
+    theirs = description.channels
+    if all(known in (None, asked) for known, asked in zip(theirs, channels, strict=True)):
+        return []
+    gives = "" if theirs[1] is None else f" and gives {theirs[1]}"
+    asks = "" if theirs[1] is None else f" and ask for {channels[1]}"
+    return [
+        f"{title} takes {_count(theirs[0])}{gives}, but these images have {channels[0]}{asks}: choose another model to "
+        "start from, or other images."
+    ]
+
+
+def _architecture(description: Description, options: Any) -> dict[str, Any]:
     """Return what is known of the options that say which layers the network has."""
-    names = architecture_options(network.Options)
-    return {name: _comparable(description.options[name]) for name in names if name in description.options}
+    names = [name for name in architecture_options(type(options)) if name in description.options]
+    known = {name: _comparable(description.options[name]) for name in names}
+    return {name: value for name, value in known.items() if value != _LEFT}
 
 
 def _own(options: Any, name: str) -> Any:
@@ -75,7 +100,7 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _count(channels: int) -> str:
+def _count(channels: int | None) -> str:
     return f"{channels} channel{'s' if channels != 1 else ''}"
 
 

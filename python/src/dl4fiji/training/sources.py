@@ -254,13 +254,13 @@ def _describe_own(info: Any) -> Description:
     if not isinstance(info, Mapping):
         return Description()
     options, training = info.get("options"), info.get("training")
-    channels = (info.get("channels_in"), info.get("channels_out"))
+    channels = [info.get(key) for key in ("channels_in", "channels_out")]
+    counts = [count if isinstance(count, int) else None for count in channels]
     rate = training.get("learning_rate") if isinstance(training, Mapping) else None
-    known = all(isinstance(count, int) for count in channels)
     return Description(
         str(info.get("network", "")),
         options if isinstance(options, Mapping) else {},
-        (int(channels[0] or 0), int(channels[1] or 0)) if known else None,
+        (counts[0], counts[1]),
         float(rate) if isinstance(rate, int | float) and 0 < rate <= 1 else None,
     )
 
