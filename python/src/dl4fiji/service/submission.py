@@ -139,7 +139,10 @@ def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home)
     if found.problems:
         return report
     if request.start_from:
-        _start(request.start_from, home, network, options, (found.channels_in, found.channels_out))
+        try:
+            _start(request.start_from, home, network, options, (found.channels_in, found.channels_out))
+        except DL4FijiError as error:
+            report["problems"] = error.problems or [error.message]
     if found.objects is not None:
         report["objects"] = found.objects.as_dict()
     gpu = next(iter(nvidia_gpus()), None)
