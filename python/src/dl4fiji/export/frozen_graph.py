@@ -15,7 +15,7 @@ from typing import Any
 
 from dl4fiji.errors import InputError
 from dl4fiji.keras_setup import import_tensorflow
-from dl4fiji.networks.saved_model import ALLOWED_OPERATIONS, read_saved_model
+from dl4fiji.training.saved_model import ALLOWED_OPERATIONS, read_saved_model
 
 PRODUCER = 27
 """Version of the graph's form; TensorFlow 1.15 reads it, and no operation used here needs a newer one."""

@@ -11,12 +11,12 @@ from dl4fiji.archive import NamedFiles
 from dl4fiji.errors import InputError
 from dl4fiji.network import Network
 from dl4fiji.networks.peers import Description
-from dl4fiji.networks.saved_model import read_saved_weights
 from dl4fiji.networks.weights import LayerWeights, assign_weights, read_weights
 from dl4fiji.progress import Progress, SilentProgress
 from dl4fiji.training.download import GIB, Address, fetch, is_address
 from dl4fiji.training.fitting import mismatches
 from dl4fiji.training.packages import DESCRIPTIONS
+from dl4fiji.training.saved_model import read_saved_weights
 from dl4fiji.training.sources import NotAModelError, Source, find_path, look, open_source, package_of
 
 _SMALL_FILES = ("model.json", "config.json")

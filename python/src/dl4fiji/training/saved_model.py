@@ -219,7 +219,9 @@ class _Frozen:
                 found[node.name] = [self._constant(node, number) for number in (1, 2, 3, 4)]
             elif node.name in products:
                 found[node.name] = products[node.name]
-        return [LayerWeights(_layer_name(name), tuple(arrays)) for name, arrays in found.items()]
+        # A kernel of one number without bias is no layer but a means: so StarDist's export spreads its places.
+        whole = {name: arrays for name, arrays in found.items() if len(arrays) > 1 or arrays[0].size > 1}
+        return [LayerWeights(_layer_name(name), tuple(arrays)) for name, arrays in whole.items()]
 
     def _scaled(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         """Yield batch normalizations that are written out: x·s + (β - μ·s) with s = γ·rsqrt(σ² + ε)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,19 @@ from dl4fiji.export.serving import image_function
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.network import Network
 from dl4fiji.networks import NETWORKS, get
-from dl4fiji.networks.saved_model import read_saved_model, read_saved_weights
 from dl4fiji.networks.weights import assign_weights
 from dl4fiji.prediction.keras_model import load_keras_model
 from dl4fiji.prediction.recipe import Recipe
+from dl4fiji.training.saved_model import read_saved_model, read_saved_weights
 from tiny_models import make_model
+
+
+def _small(network: Network) -> Any:
+    """Return options of a network of few weights."""
+    few = {"depth": 1, "kernel_size": 3, "first_filters": 4, "rays": 8, "feature_filters": 8}
+    few |= {"patch_size": "8x16x16" if "Z" in network.axes else "16x16", "masked_pixels_percent": 1}
+    few["grid"] = "1x2x2" if "Z" in network.axes else "2x2"
+    return network.Options.model_validate({k: v for k, v in few.items() if k in network.Options.model_fields})
 
 
 def _scrambled(model: Any) -> Any:
@@ -39,8 +46,8 @@ def _starts_alike(model: Any, other: Any, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_frozen_graph_as_it_is_exported(tmp_path: Path, network: Network, small_options: Callable[..., Any]) -> None:
-    options = small_options(network).model_dump(exclude={"patch_size", "channels"})
+def test_frozen_graph_as_it_is_exported(tmp_path: Path, network: Network) -> None:
+    options = _small(network).model_dump(exclude={"patch_size", "channels"})
     folder = make_model(tmp_path, network.name, **options)
     model = _scrambled(load_keras_model(folder, "best"))
     recipe = Recipe.of(folder.read())
@@ -62,14 +69,14 @@ def test_frozen_graph_with_two_heads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["noise2void-3d", "unet-2d"])
-def test_saved_by_keras(tmp_path: Path, name: str, small_options: Callable[..., Any]) -> None:
+def test_saved_by_keras(tmp_path: Path, name: str) -> None:
     network = get(name)
-    model = _scrambled(network.build(small_options(network), 1, 1))
+    model = _scrambled(network.build(_small(network), 1, 1))
     model.compile("adam", "mse")
     shape = (1, 8, 8, 8, 1)[-len(network.axes) - 1 :]
     model.fit(np.ones((1, *shape[1:])), np.ones((1, *shape[1:])), verbose=0)  # the optimizer keeps variables, too
     model.save(tmp_path / "saved", save_format="tf")
-    _starts_alike(model, network.build(small_options(network), 1, 1), tmp_path / "saved")
+    _starts_alike(model, network.build(_small(network), 1, 1), tmp_path / "saved")
 
 
 def test_mismatch_names_the_first_layer(tmp_path: Path) -> None:
@@ -106,9 +113,9 @@ def test_a_tensor_that_claims_to_be_huge_is_refused(frozen: Path) -> None:
         read_saved_weights(open_files(frozen), "", "The model")
 
 
-def test_damaged_variables_are_told(tmp_path: Path, small_options: Callable[..., Any]) -> None:
+def test_damaged_variables_are_told(tmp_path: Path) -> None:
     network = get("unet-2d")
-    network.build(small_options(network), 1, 1).save(tmp_path / "saved", save_format="tf")
+    network.build(_small(network), 1, 1).save(tmp_path / "saved", save_format="tf")
     for damage in ("cut", "gone"):
         broken = tmp_path / damage
         shutil.copytree(tmp_path / "saved", broken)
