@@ -49,9 +49,8 @@ _MORE_DATA = (
         "Start from",
         "path",
         "",
-        "A model to go on from: the name of one made here, or the path or web address (https://..., perhaps with "
-        "#sha256=...) of a model folder, its zip, or a bioimage.io package with Keras or TensorFlow weights; also of "
-        "csbdeep, n2v, stardist and ZeroCostDL4Mic.",
+        "A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, "
+        "zip or package; also of csbdeep, n2v, stardist.",
         True,
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),

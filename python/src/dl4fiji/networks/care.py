@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from dl4fiji.data.normalization import PercentileNormalization
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_multiples, check_odd, footprint, halo
-from dl4fiji.options import Size, TrainingOptions, option
-from dl4fiji.schedule import Plateau, Schedule
+from dl4fiji.networks.csbdeep_unet import (
+    CsbdeepUNet,
+    OddSide,
+    PlaneSize,
+    VolumeSize,
+    check_multiples,
+    check_percentiles,
+    footprint,
+)
+from dl4fiji.options import TrainingOptions, option
 
 if TYPE_CHECKING:
     from dl4fiji.data.dataset import Dataset
@@ -43,7 +50,7 @@ class CareOptions(TrainingOptions):
     depth: int = option(
         3, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True, architecture=True
     )
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         5,
         "Side of the convolution kernels, an odd number.",
         ge=3,
@@ -85,17 +92,9 @@ class CareOptions(TrainingOptions):
         advanced=True,
     )
 
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        return check_odd(value)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.percentile_low >= self.percentile_high:
-            raise ValueError(
-                f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
-            )
+        check_percentiles(self.percentile_low, self.percentile_high)
         check_multiples(self.patch_size, self.depth)
         return self
 
@@ -103,24 +102,19 @@ class CareOptions(TrainingOptions):
 class Care2DOptions(CareOptions):
     """Options of CARE 2D."""
 
-    patch_size: Size = option((128, 128), "Size of a training patch along Y and X.", unit="pixels")
-
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "128x128")
+    patch_size: PlaneSize = option((128, 128), "Size of a training patch along Y and X.", unit="pixels")
 
 
 class Care3DOptions(CareOptions):
     """Options of CARE 3D."""
 
-    patch_size: Size = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
     patches_per_image: int = option(200, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     depth: int = option(
         2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True, architecture=True
     )
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         3,
         "Side of the convolution kernels, an odd number.",
         ge=3,
@@ -130,19 +124,13 @@ class Care3DOptions(CareOptions):
         architecture=True,
     )
 
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "16x64x64")
 
-
-class _Care:
+class _Care(CsbdeepUNet):
     """What CARE 2D and 3D have in common; see `dl4fiji.network.Network` for the methods' contracts."""
 
     task: Task = "restoration"
     data_form: DataForm = "paired"
     citations: Sequence[Citation] = (CARE_CITATION,)
-    axes: str
 
     @property
     def _spatial(self) -> str:
@@ -188,10 +176,6 @@ class _Care:
         prepare_model(model, tf.keras.optimizers.Adam(learning_rate=options.learning_rate), loss)
         return model
 
-    def schedule(self, options: CareOptions) -> Schedule:
-        """Halve the learning rate when the validation loss stays."""
-        return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
-
     def footprint(self, options: CareOptions, channels_in: int, channels_out: int) -> Footprint:
         """Return parameters and activations of csbdeep's U-Net."""
         return footprint(
@@ -209,15 +193,6 @@ class _Care:
         source, target = patches.validation()
         size = options.batch_size
         return [(source[i : i + size], target[i : i + size]) for i in range(0, len(source), size)]
-
-    def divisor(self, options: CareOptions) -> dict[str, int]:
-        """Return 2 to the number of poolings, for each spatial axis."""
-        step: int = 2**options.depth
-        return dict.fromkeys(self._spatial, step)
-
-    def halo(self, options: CareOptions) -> dict[str, int]:
-        """Return the radius of the U-Net's receptive field."""
-        return dict.fromkeys(self._spatial, halo(options.depth, options.kernel_size))
 
     def outputs(self, options: CareOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image and, when probabilistic, the scale of the Laplace distribution."""
