@@ -150,8 +150,9 @@ def _start_from(given: str) -> str:
     from dl4fiji.cli.output import absolute
 
     path = Path(given).expanduser()
-    is_path = len(path.parts) > 1 or path.suffix.lower() in (".zip", ".h5", ".hdf5", ".yaml")
-    return absolute(path) if is_path and "://" not in given and path.exists() else given
+    if "://" in given or (len(path.parts) < 2 and not path.exists()):
+        return given
+    return absolute(path) if len(path.parts) > 1 or path.is_file() else given
 
 
 def _train(network: Network, values: dict[str, Any], options: dict[str, Any]) -> None:
