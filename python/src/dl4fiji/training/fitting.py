@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dl4fiji.network import Network
@@ -36,15 +37,15 @@ def mismatches(
     problems = []
     if description.obstacles:
         problems.append(
-            f"{title} was built with {' and '.join(description.obstacles)}, which {network.title} here does not offer: "
+            f"{title} was built with {_listed(description.obstacles)}, which {network.title} here does not offer: "
             "choose another model to start from."
         )
     known = _architecture(description, options)
     others = {name: value for name, value in known.items() if _own(options, name) not in (value, _LEFT)}
     if others:
-        theirs = " and ".join(f"{name} {_text(value)}" for name, value in others.items())
-        ours = " and ".join(_text(_own(options, name)) for name in others)
-        remedy = " and ".join(f"{name} to {_text(value)}" for name, value in others.items())
+        theirs = _listed(f"{name} {_text(value)}" for name, value in others.items())
+        ours = _listed(_text(_own(options, name)) for name in others)
+        remedy = _listed(f"{name} to {_text(value)}" for name, value in others.items())
         problems.append(f"{title} was trained with {theirs}, but this training has {ours}: set {remedy}.")
     problems += _other_channels(title, description, channels) if channels else []
     return problems
@@ -98,6 +99,12 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Return ``a, b and c``."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _count(channels: int | None) -> str:
