@@ -129,6 +129,7 @@ def test_a_model_to_start_from_may_be_named_by_a_relative_path(
         (("predict", "no-such-model", "/tmp"), "no-such-model"),
         (("predict", "m", "/tmp", "--weights", "worst"), "must be best or last"),
         (("predict", "m", "/tmp", "--tile-size", "-1"), "must be from 0 to 65536"),
+        (("predict", "m", "/tmp", "--nms-threshold", "1"), "--nms-threshold is 1 but must be from 0 to below 1"),
         (("export", "no-such-model"), "no-such-model"),
         (("export", "no-such-model", "--check"), "no-such-model"),
         (("export", "../x", "--check"), "use up to 100 letters"),
