@@ -105,6 +105,23 @@ def test_check_says_what_would_happen(run: Run, pairs: Path) -> None:
     assert "4 pairs 64×64" in done.stdout
 
 
+def test_a_model_to_start_from_may_be_named_by_a_relative_path(
+    run: Run, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    for start_from, sentence in (
+        ("bad.zip", f"{tmp_path / 'bad.zip'} is neither a model folder"),
+        ("./bad.zip", f"{tmp_path / 'bad.zip'} is neither a model folder"),
+        ("other/bad.zip", f"There is no model to start from at {tmp_path / 'other' / 'bad.zip'}"),
+        ("bad", "There is no model 'bad' to start from"),
+        ("ftp://host/bad.zip", "by http and https only"),
+    ):
+        done = run("train", "care-2d", "--source", pairs / "noisy", "--target", pairs / "clean", "--name", "a",
+                   "--patch-size", "32", "--start-from", start_from, "--check", code=1)  # fmt: skip
+        assert sentence in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

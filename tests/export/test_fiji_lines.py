@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dl4fiji.export.archive import unpack, zip_folder
+from dl4fiji.archive import unpack
+from dl4fiji.export.archive import zip_folder
 from dl4fiji.export.bioimageio import read_rdf
 from dl4fiji.export.bioimageio_child import run_check
 from dl4fiji.export.frozen_graph import read_saved_model

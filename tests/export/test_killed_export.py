@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dl4fiji.archive import check_archive
 from dl4fiji.export import export_model
-from dl4fiji.export.archive import check_archive
 from dl4fiji.export.package_check import check_package
 from dl4fiji.model import ModelFolder
 from dl4fiji.prediction.predictor import Predictor

@@ -113,6 +113,11 @@ def test_unknown_jobs_and_models_are_said(fiji: FijiProcess) -> None:
         ("source={noisy} target={clean} wait=perhaps", "The option 'wait' is 'perhaps' but must be true or false."),
         ("source={noisy} target={clean} name=a/b", "cannot be the name of a model"),
         ("source=relative target={clean}", "must be an absolute path"),
+        ("source={noisy} target={clean} start_from=[no such model]", "There is no model 'no such model' to start from"),
+        (
+            "source={noisy} target={clean} start_from=[https://host/a.zip?x=1&y=2#sha256=12]",
+            "of https://host/a.zip?… is",
+        ),
     ],
 )
 def test_bad_input_starts_nothing(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dl4fiji.archive import unpack
 from dl4fiji.data.normalization import fit
 from dl4fiji.errors import DL4FijiError, SetupError
 from dl4fiji.export import certificate, engines
-from dl4fiji.export.archive import unpack
 from dl4fiji.export.certificate import TOLERANCE, Probe, certify, run_engine
 from dl4fiji.export.engines import ENGINES, Engine
 from dl4fiji.home import Home

@@ -145,9 +145,12 @@ def test_history_can_be_thinned(client: ServiceClient) -> None:
 
 
 def test_settings_are_kept_and_checked(client: ServiceClient, service: ServiceProcess) -> None:
-    assert client.settings() == {"port": 0}
-    assert client.change_settings({"port": 50505}) == {"port": 50505}
-    assert client.settings() == {"port": 50505}
+    assert client.settings() == {"port": 0, "download_limit_gib": 4.0}
+    changed = {"port": 50505, "download_limit_gib": 0.5}
+    assert client.change_settings(changed) == changed
+    assert client.settings() == changed
+    with pytest.raises(InputError, match="download_limit_gib"):
+        client.change_settings({"download_limit_gib": 0})
     with pytest.raises(InputError, match="port"):
         client.change_settings({"port": 70000})
     with pytest.raises(InputError, match="colour"):

@@ -11,6 +11,7 @@
     ├── NotFoundError           no such job, model, network or file             404
     ├── ConflictError           a name is taken, or the state forbids it        409
     ├── ResourceError           disk or memory does not suffice                 507
+    ├── DownloadError           something on the web cannot be fetched          502
     ├── SetupError              Java, Fiji, an engine or a package is missing   503
     │   └── ServiceError        the service cannot be started or reached        503
     └── WorkerError             a worker ended without a result                 500
@@ -108,6 +109,13 @@ class ResourceError(DL4FijiError):
 
     status = 507
     code = "insufficient-resources"
+
+
+class DownloadError(DL4FijiError):
+    """Something on the web cannot be fetched."""
+
+    status = 502
+    code = "download"
 
 
 class SetupError(DL4FijiError):

@@ -95,6 +95,11 @@ class Home:
         return self.root / "settings.json"
 
     @property
+    def downloads(self) -> Path:
+        """Models fetched from the web; may be deleted at any time."""
+        return self.root / "downloads"
+
+    @property
     def engines(self) -> Path:
         """Jars of the Java engines that certify exports."""
         return self.root / "engines"

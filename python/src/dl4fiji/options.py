@@ -10,12 +10,27 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from dl4fiji.errors import OptionError
 
 
-def option(default: Any, help: str, *, unit: str = "", advanced: bool = False, **limits: Any) -> Any:
+def option(
+    default: Any, help: str, *, unit: str = "", advanced: bool = False, architecture: bool = False, **limits: Any
+) -> Any:
     """Declare an option: its default, one line of help, unit and limits (``ge``, ``le``, …).
 
-    ``advanced`` options come below the usual ones in dialogs and forms.
+    ``advanced`` options come below the usual ones in dialogs and forms. Those of the ``architecture`` say which
+    layers the network has: weights fit only a network in which they are the same.
     """
-    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced}, **limits)
+    extra: dict[str, Any] = {"unit": unit, "advanced": advanced}
+    if architecture:
+        extra["architecture"] = True
+    return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
+def architecture_options(model: type[Options]) -> list[str]:
+    """Return the names of the options that say which layers the network has."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("architecture")
+    ]
 
 
 def parse_size(value: Any) -> Any:

@@ -17,7 +17,8 @@ class Progress(Protocol):
     def update(self, done: int, total: int, **values: Any) -> None:
         """Say that ``done`` of ``total`` steps of the whole job are done.
 
-        ``values`` may hold ``epoch``, ``epochs``, ``loss``, ``seconds_left`` (estimate), ``steps_per_second``.
+        ``values`` may hold ``epoch``, ``epochs``, ``loss``, ``seconds_left`` (estimate), ``steps_per_second``;
+        ``unit`` is ``bytes`` while a file is fetched, before the first batch.
         """
         ...
 

@@ -31,7 +31,7 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation target", kind="image", description="The clean images for the validation source.", advanced=true, required=false, persist=false) validation_target
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
-#@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: one made here, or the path of a model folder or package.", advanced=true, required=false, persist=false) start_from
+#@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, zip or package; also of csbdeep, n2v, stardist.", advanced=true, required=false, persist=false) start_from
 #@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
 #@output String job
 #@output String state

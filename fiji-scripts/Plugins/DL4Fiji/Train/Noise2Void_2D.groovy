@@ -28,7 +28,7 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Loss", kind="choice", fallback="mse", options="mse|mae", description="What the training minimizes at the hidden pixels: mean squared or absolute error.", advanced=true, required=false, persist=false) loss
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
-#@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: one made here, or the path of a model folder or package.", advanced=true, required=false, persist=false) start_from
+#@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, zip or package; also of csbdeep, n2v, stardist.", advanced=true, required=false, persist=false) start_from
 #@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
 #@output String job
 #@output String state

@@ -20,7 +20,13 @@ _VALIDATION_SOURCE = Annotated[Path | None, typer.Option(help="Images kept aside
 _VALIDATION_TARGET = Annotated[Path | None, typer.Option(help="Their targets.")]
 _NAME = Annotated[str, typer.Option(help="Name of the model to make.")]
 _AXES = Annotated[str, typer.Option(help="Axes of the files, such as ZYX; read from the files when not given.")]
-_START = Annotated[str, typer.Option(help="Model, model folder or package to start from.")]
+_START = Annotated[
+    str,
+    typer.Option(
+        help="Model to start from: its name here, or path or web address (perhaps with #sha256=…) of a model folder, "
+        "its zip, or a bioimage.io package; also of csbdeep, n2v, stardist and ZeroCostDL4Mic."
+    ),
+]
 _AUTHOR = Annotated[list[str] | None, typer.Option("--author", help="Author of the model; may be repeated.")]
 _EXPORT = Annotated[bool, typer.Option(help="Export the model for Fiji at the end.")]
 _WAIT = Annotated[bool, typer.Option(help="Stay until the training ends; the job goes on without.")]
@@ -139,6 +145,16 @@ def _option_type(field: FieldInfo) -> Any:
     ]
 
 
+def _start_from(given: str) -> str:
+    """Return the path of a file or folder in full, as the service needs it; names and addresses as they are."""
+    from dl4fiji.cli.output import absolute
+
+    path = Path(given).expanduser()
+    if "://" in given or (len(path.parts) < 2 and not path.exists()):
+        return given
+    return absolute(path) if len(path.parts) > 1 or path.is_file() else given
+
+
 def _train(network: Network, values: dict[str, Any], options: dict[str, Any]) -> None:
     """Check, submit and follow a training."""
     from dl4fiji.cli.output import absolute, follow, print_json, print_line, print_plain, print_warning
@@ -158,7 +174,7 @@ def _train(network: Network, values: dict[str, Any], options: dict[str, Any]) ->
             axes=values["axes"],
         ),
         options=options,
-        start_from=values["start_from"],
+        start_from=_start_from(values["start_from"]),
         authors=values["author"] or [],
         export=values["export"],
     )

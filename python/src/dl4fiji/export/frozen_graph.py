@@ -15,6 +15,7 @@ from typing import Any
 
 from dl4fiji.errors import InputError
 from dl4fiji.keras_setup import import_tensorflow
+from dl4fiji.training.saved_model import ALLOWED_OPERATIONS, read_saved_model
 
 PRODUCER = 27
 """Version of the graph's form; TensorFlow 1.15 reads it, and no operation used here needs a newer one."""
@@ -23,21 +24,6 @@ TAG = "serve"
 SIGNATURE = "serving_default"
 INPUT = "input"
 OUTPUT = "output"
-
-_OPERATIONS = """
-    Abs Add AddN AddV2 All Any ArgMax ArgMin AvgPool AvgPool3D BatchToSpaceND BiasAdd BroadcastTo Cast Ceil
-    ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cumsum DepthToSpace DepthwiseConv2dNative
-    Elu Equal Exp ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual
-    Identity IdentityN LeakyRelu Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr LogSoftmax MatMul Max
-    MaxPool MaxPool3D Maximum Mean Min Minimum MirrorPad Mul Neg NoOp NotEqual Pack Pad PadV2 Placeholder
-    PlaceholderWithDefault Pow Prod Range Rank RealDiv Reciprocal Relu Relu6 Reshape ResizeBilinear
-    ResizeNearestNeighbor ReverseV2 Round Rsqrt Select SelectV2 Selu Shape Sigmoid Size Slice Softmax Softplus
-    SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StridedSlice Sub Sum Tanh Tile
-    TopKV2 Transpose Unpack ZerosLike
-"""
-
-ALLOWED_OPERATIONS = frozenset(_OPERATIONS.split())
-"""Operations that TensorFlow 1.15 knows and that only compute: none touches files, network or Python."""
 
 
 @dataclass(frozen=True)
@@ -185,16 +171,3 @@ def _set_producer(path: Path) -> None:
         meta.graph_def.versions.min_consumer = 0
         meta.graph_def.library.Clear()
     path.write_bytes(saved.SerializeToString(deterministic=True))
-
-
-def read_saved_model(path: Path) -> Any:
-    """Return the protocol buffer of a ``saved_model.pb`` without running anything of it."""
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2  # pyright: ignore[reportMissingImports]
-
-    saved = saved_model_pb2.SavedModel()
-    try:
-        saved.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise InputError(f"{path} is no TensorFlow model: export the model again.") from error
-    return saved

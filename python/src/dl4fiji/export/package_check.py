@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
+from dl4fiji.archive import check_archive, unpack
 from dl4fiji.errors import DL4FijiError, InputError
-from dl4fiji.export.archive import check_archive, unpack
 from dl4fiji.export.bioimageio import INPUT, RDF, read_rdf
 from dl4fiji.export.bioimageio_child import run_check
 from dl4fiji.export.frozen_graph import PRODUCER, SIGNATURE, TAG, check_operations, read_saved_model

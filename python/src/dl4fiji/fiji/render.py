@@ -49,7 +49,8 @@ _MORE_DATA = (
         "Start from",
         "path",
         "",
-        "A model to go on from: one made here, or the path of a model folder or package.",
+        "A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, "
+        "zip or package; also of csbdeep, n2v, stardist.",
         True,
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),

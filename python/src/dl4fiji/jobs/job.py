@@ -56,7 +56,7 @@ class TrainRequest(_Request):
     data: DataRequest
     options: dict[str, Any] = Field(default_factory=dict)
     start_from: str = ""
-    """A model to start from: the name of one made here, or the path of a model folder or package."""
+    """A model to start from: the name of one made here, or the path or address of a model folder, zip or package."""
     authors: list[str] = Field(default_factory=list)
     export: bool = True
 

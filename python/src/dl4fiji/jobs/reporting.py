@@ -63,9 +63,12 @@ class WorkerProgress:
         self._events.write("phase", {"text": text})
 
     def update(self, done: int, total: int, **values: Any) -> None:
-        """Say that ``done`` of ``total`` steps are done; told to the service a few times per second at most."""
+        """Say that ``done`` of ``total`` steps are done; told to the service a few times per second at most.
+
+        Bytes that are fetched are no batch: a cancel still ends the job at once.
+        """
         now = time.monotonic()
-        if not self._begun:
+        if not self._begun and values.get("unit") != "bytes":
             with self._lock:
                 self._begun = True
         if self._first is None or done < self._first[1]:

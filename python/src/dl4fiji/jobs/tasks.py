@@ -71,7 +71,7 @@ def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerP
 
     model = ModelFolder(home.model(request.name))
     if not made_by(model, request):
-        _train(request, folder, model, progress)
+        _train(request, home, folder, model, progress)
     info = model.read()
     result: dict[str, Any] = {"model": info.name, "folder": str(model.path), "quality": info.quality}
     progress.result(**result)
@@ -83,10 +83,12 @@ def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerP
     return result
 
 
-def _train(request: TrainRequest, folder: Path, model: ModelFolder, progress: WorkerProgress) -> None:
+def _train(request: TrainRequest, home: Home, folder: Path, model: ModelFolder, progress: WorkerProgress) -> None:
     from dl4fiji import networks
     from dl4fiji.options import check_options
+    from dl4fiji.settings import Settings
     from dl4fiji.training.run import train
+    from dl4fiji.training.transfer import Web
 
     network = networks.get(request.network)
     options = check_options(network.Options, request.options, network.title)
@@ -98,6 +100,7 @@ def _train(request: TrainRequest, folder: Path, model: ModelFolder, progress: Wo
         model,
         progress,
         start_from=request.start_from,
+        web=Web(home.downloads, int(Settings.read(home).download_limit_gib * 2**30), progress),
         name=request.name,
         authors=request.authors,
         request=request.model_dump(mode="json"),

@@ -53,15 +53,30 @@ class CareOptions(TrainingOptions):
         unit="epochs",
         advanced=True,
     )
-    depth: int = option(3, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
+    depth: int = option(
+        3, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True, architecture=True
+    )
     kernel_size: OddSide = option(
-        5, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+        5,
+        "Side of the convolution kernels, an odd number.",
+        ge=3,
+        le=11,
+        unit="pixels",
+        advanced=True,
+        architecture=True,
     )
     first_filters: int = option(
-        32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
+        32,
+        "Convolution filters of the first level, doubled at each further level.",
+        ge=1,
+        le=512,
+        advanced=True,
+        architecture=True,
     )
     probabilistic: bool = option(
-        False, "Predict a Laplace distribution per pixel: a second output tells how sure the network is."
+        False,
+        "Predict a Laplace distribution per pixel: a second output tells how sure the network is.",
+        architecture=True,
     )
     loss: Literal["mae", "mse"] = option(
         "mae",
@@ -108,9 +123,17 @@ class Care3DOptions(CareOptions):
     patch_size: VolumeSize = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
     patches_per_image: int = option(200, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-    depth: int = option(2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
+    depth: int = option(
+        2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True, architecture=True
+    )
     kernel_size: OddSide = option(
-        3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+        3,
+        "Side of the convolution kernels, an odd number.",
+        ge=3,
+        le=11,
+        unit="pixels",
+        advanced=True,
+        architecture=True,
     )
 
 

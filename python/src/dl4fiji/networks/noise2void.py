@@ -56,18 +56,37 @@ class Noise2VoidOptions(TrainingOptions):
         10, "Halve the learning rate after so many epochs without a better validation loss; 0 never does.",
         ge=0, le=100_000, unit="epochs", advanced=True,
     )  # fmt: skip
-    depth: int = option(2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
+    depth: int = option(
+        2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True, architecture=True
+    )
     kernel_size: OddSide = option(
-        3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+        3,
+        "Side of the convolution kernels, an odd number.",
+        ge=3,
+        le=11,
+        unit="pixels",
+        advanced=True,
+        architecture=True,
     )
     first_filters: int = option(
-        32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
+        32,
+        "Convolution filters of the first level, doubled at each further level.",
+        ge=1,
+        le=512,
+        advanced=True,
+        architecture=True,
     )
     batch_normalization: bool = option(
-        True, "Normalize within the network after each convolution, which makes training steadier.", advanced=True
+        True,
+        "Normalize within the network after each convolution, which makes training steadier.",
+        advanced=True,
+        architecture=True,
     )
     channels: Literal["jointly", "separately"] = option(
-        "jointly", "Whether one network restores all channels of an image, or each channel has its own.", advanced=True
+        "jointly",
+        "Whether one network restores all channels of an image, or each channel has its own.",
+        advanced=True,
+        architecture=True,
     )
     loss: Literal["mse", "mae"] = option(
         "mse", "What the training minimizes at the hidden pixels: mean squared or absolute error.", advanced=True

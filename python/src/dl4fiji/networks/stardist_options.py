@@ -63,11 +63,14 @@ class StarDistOptions(TrainingOptions):
     learning_rate: float = option(3e-4, "Step width of the optimiser at the start.", gt=0, le=1)
     augmentation: bool = option(True, "Vary the patches by flips, quarter turns and intensity.")
     patches_per_image: int = option(16, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
-    rays: int = option(32, "Directions in which the distance to an object's edge is predicted.", ge=4, le=256)
+    rays: int = option(
+        32, "Directions in which the distance to an object's edge is predicted.", architecture=True, ge=4, le=256
+    )
     grid: Grid = option(
         FROM_DATA,
         "The network predicts at every so many pixels along Y and X, 2x2 say; 0 takes it from the objects' size.",
         unit="pixels",
+        architecture=True,
     )
     reduce_lr_patience: int = option(
         40, "Halve the learning rate after so many epochs without a better validation loss; 0 never does.",
@@ -93,15 +96,33 @@ class StarDistOptions(TrainingOptions):
     percentile_high: float = option(
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
-    depth: int = option(3, "Poolings of the U-Net; more see larger objects.", ge=1, le=6, advanced=True)
+    depth: int = option(
+        3, "Poolings of the U-Net; more see larger objects.", architecture=True, ge=1, le=6, advanced=True
+    )
     kernel_size: int = option(
-        3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
+        3,
+        "Side of the convolution kernels, an odd number.",
+        architecture=True,
+        ge=3,
+        le=11,
+        unit="pixels",
+        advanced=True,
     )
     first_filters: int = option(
-        32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
+        32,
+        "Convolution filters of the first level, doubled at each further level.",
+        architecture=True,
+        ge=1,
+        le=512,
+        advanced=True,
     )
     feature_filters: int = option(
-        128, "Filters of the convolution before the outputs; 0 leaves it out.", ge=0, le=1024, advanced=True
+        128,
+        "Filters of the convolution before the outputs; 0 leaves it out.",
+        architecture=True,
+        ge=0,
+        le=1024,
+        advanced=True,
     )
 
     @field_validator("kernel_size")
@@ -159,22 +180,33 @@ class StarDist3DOptions(StarDistOptions):
     epochs: int = option(200, "How often the training goes through its patches.", ge=1, le=100_000)
     patch_size: Size = option((48, 96, 96), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(2, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-    rays: int = option(96, "Directions in which the distance to an object's edge is predicted.", ge=8, le=512)
+    rays: int = option(
+        96, "Directions in which the distance to an object's edge is predicted.", architecture=True, ge=8, le=512
+    )
     grid: Grid = option(
         FROM_DATA,
         "The network predicts at every so many pixels along Z, Y and X, 1x2x2 say; 0 takes it from the objects' size.",
         unit="pixels",
+        architecture=True,
     )
     anisotropy: Factors = option(
         FROM_DATA,
         "How many times shorter than along the longest axis objects look in pixels along Z, Y and X, 2x1x1 say; "
         "0 measures the objects.",
+        architecture=True,
     )
     backbone: Backbone = option(
-        "unet", "What the network consists of: a U-Net, or residual blocks, which see less far.", advanced=True
+        "unet",
+        "What the network consists of: a U-Net, or residual blocks, which see less far.",
+        architecture=True,
+        advanced=True,
     )
-    depth: int = option(2, "Poolings of the U-Net; more see larger objects.", ge=1, le=5, advanced=True)
-    blocks: int = option(4, "Residual blocks, if the backbone is resnet.", ge=1, le=16, advanced=True)
+    depth: int = option(
+        2, "Poolings of the U-Net; more see larger objects.", architecture=True, ge=1, le=5, advanced=True
+    )
+    blocks: int = option(
+        4, "Residual blocks, if the backbone is resnet.", architecture=True, ge=1, le=16, advanced=True
+    )
 
     @field_validator("patch_size")
     @classmethod

@@ -70,9 +70,16 @@ class UNetOptions(TrainingOptions):
     percentile_high: float = option(
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
-    depth: int = option(4, "Poolings of the U-Net; more see larger structures.", ge=1, le=4, advanced=True)
+    depth: int = option(
+        4, "Poolings of the U-Net; more see larger structures.", ge=1, le=4, advanced=True, architecture=True
+    )
     first_filters: int = option(
-        64, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
+        64,
+        "Convolution filters of the first level, doubled at each further level.",
+        ge=1,
+        le=512,
+        advanced=True,
+        architecture=True,
     )
 
     @model_validator(mode="after")
@@ -98,9 +105,16 @@ class UNet3DOptions(UNetOptions):
 
     patch_size: VolumeSize = option((16, 128, 128), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(2, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-    depth: int = option(3, "Poolings of the U-Net; more see larger structures.", ge=1, le=4, advanced=True)
+    depth: int = option(
+        3, "Poolings of the U-Net; more see larger structures.", ge=1, le=4, advanced=True, architecture=True
+    )
     first_filters: int = option(
-        32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
+        32,
+        "Convolution filters of the first level, doubled at each further level.",
+        ge=1,
+        le=512,
+        advanced=True,
+        architecture=True,
     )
 
 

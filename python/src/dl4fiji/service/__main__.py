@@ -20,7 +20,7 @@ from dl4fiji.home import Home
 from dl4fiji.jobs import lock
 
 if TYPE_CHECKING:
-    from dl4fiji.service.settings import Settings
+    from dl4fiji.settings import Settings
 
 _log = logging.getLogger("dl4fiji.service")
 _REFUSED = 3
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     # The lock is dropped by the system with its process: one that was left behind is no obstacle.
     if lock.take(home.service_lock) is None:
         raise ServiceError(_occupied(home))
-    from dl4fiji.service.settings import Settings
+    from dl4fiji.settings import Settings
 
     gc.disable()  # importing makes much and drops nothing
     settings = Settings.read(home)

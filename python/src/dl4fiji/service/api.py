@@ -30,7 +30,7 @@ from dl4fiji.service.messages import (
     Problem,
     Stopping,
 )
-from dl4fiji.service.settings import Settings
+from dl4fiji.settings import Settings
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "One sentence says what to mend."},

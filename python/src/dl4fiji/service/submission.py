@@ -138,6 +138,11 @@ def _look_at_data(request: TrainRequest, network: Any, options: Any, home: Home)
     }  # fmt: skip
     if found.problems:
         return report
+    if request.start_from:
+        try:
+            _start(request.start_from, home, network, options, (found.channels_in, found.channels_out))
+        except DL4FijiError as error:
+            report["problems"] = error.problems or [error.message]
     if found.objects is not None:
         report["objects"] = found.objects.as_dict()
     gpu = next(iter(nvidia_gpus()), None)
@@ -172,16 +177,17 @@ def _train_problems(
             errors.append(error)
 
     network = collect(networks.get, request.network)
+    options = None
     if network is not None:
         title = network.title
-        collect(check_options, network.Options, request.options, title)
+        options = collect(check_options, network.Options, request.options, title)
         if network.data_form != "single" and not request.data.target:
             errors.append(DataError(f"{title} learns from pairs of images: give the target, too."))
     if request.name or name_needed:
         collect(_free_name, request.name, home, store)
     collect(_places, request.data)
     if request.start_from:
-        collect(_start, request.start_from, home)
+        collect(_start, request.start_from, home, network, options)
     return title, errors
 
 
@@ -249,9 +255,23 @@ def _require_model(name: str, home: Home) -> None:
     ModelFolder(home.model(name)).read()
 
 
-def _start(start_from: str, home: Home) -> None:
-    if Path(start_from).is_absolute():
-        if not Path(start_from).exists():
-            raise InputError(f"The model to start from, {start_from}, does not exist: choose another or none.")
+def _start(start_from: str, home: Home, network: Any, options: Any, channels: tuple[int, int] | None = None) -> None:
+    """Raise an error if what can be said at once of a model to start from speaks against it.
+
+    One on the web is looked at by the worker that fetches it.
+    """
+    from dl4fiji.training.download import Address, is_address
+    from dl4fiji.training.fitting import mismatches
+    from dl4fiji.training.sources import find_path, open_source
+
+    if is_address(start_from):
+        Address.parse(start_from)
         return
-    _require_model(start_from, home)
+    path = find_path(start_from, home.models)
+    own = path.parent == home.models
+    source = open_source(path, f"The model {path.name!r}" if own else str(path))
+    if network is None or options is None:
+        return
+    problems = mismatches(source.title, source.description, network, options, channels)
+    if problems:
+        raise InputError(problems[0], problems)

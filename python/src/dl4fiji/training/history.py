@@ -86,16 +86,20 @@ def read_history(path: Path) -> list[Row]:
     InputError
         If the file is no history.
     """
-    text = path.read_text(encoding="utf-8")
+    return read_rows(path.read_text(encoding="utf-8"), str(path))
+
+
+def read_rows(text: str, title: str) -> list[Row]:
+    """Read the text of a history, see `read_history`; ``title`` is what errors call it."""
     whole = text[: text.rfind("\n") + 1]
     lines = list(csv.reader(io.StringIO(whole)))
     if not lines or lines[0][: len(COLUMNS)] != list(COLUMNS):
-        raise InputError(f"{path} is no training history: its first line must begin with {','.join(COLUMNS)}.")
+        raise InputError(f"{title} is no training history: its first line must begin with {','.join(COLUMNS)}.")
     columns = lines[0]
     try:
         return [dict(zip(columns, map(float, line), strict=True)) for line in lines[1:]]
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): delete the damaged line.") from error
+        raise InputError(f"{title} is damaged ({error}): delete the damaged line.") from error
 
 
 def best_row(rows: Sequence[Row]) -> Row | None:

@@ -13,23 +13,27 @@ from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.pairs import DataFields, open_pairs
 from dl4fiji.data.patches import PatchSource
 from dl4fiji.errors import Canceled
-from dl4fiji.files import require_space
+from dl4fiji.files import read_json, require_space, write_json
 from dl4fiji.keras_setup import import_tensorflow, seed_everything
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network, target_form
+from dl4fiji.options import check_options
 from dl4fiji.progress import Progress
-from dl4fiji.training.checkpoint import Checkpoint, Checkpoints
+from dl4fiji.training.checkpoint import Checkpoints
 from dl4fiji.training.device import Device, choose_device
+from dl4fiji.training.fitting import taken_over
 from dl4fiji.training.history import History
 from dl4fiji.training.loop import Loop, Plan
 from dl4fiji.training.memory import MAX_HALVINGS, is_out_of_memory, out_of_memory_error
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import FLOAT, Forecast, forecast, known_speed
 from dl4fiji.training.saving import Request, Trained, finish, refuse_existing
-from dl4fiji.training.transfer import Start, find_start
+from dl4fiji.training.transfer import Start, Web, find_start
 
 CHECKPOINTS = "checkpoints"
 """Name of the folder of checkpoints in a job's folder."""
+TAKEN_OVER = "taken_over.json"
+"""Name of the file in a job's folder with the options that come from the model to start from."""
 
 _DISK_COPIES = 14
 """Copies of the weights that a training keeps at most: 2 checkpoints with Adam's slots, one more while it is
@@ -50,6 +54,7 @@ def train(
     license: str = "CC-BY-4.0",
     request: Mapping[str, Any] | None = None,
     device: str = "",
+    web: Web | None = None,
 ) -> ModelInfo:
     """Train a network and make a model folder of it; go on from the job's checkpoints if there are any.
 
@@ -73,6 +78,8 @@ def train(
         The request as JSON, kept with the model.
     device
         See `dl4fiji.training.device.choose_device`.
+    web
+        How a model to start from is fetched; without it, none is.
 
     Returns
     -------
@@ -104,14 +111,16 @@ def train(
         form=target_form(network, options), full=True,
     )  # fmt: skip
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
-    options, remarks = network.settle(options, dataset)
+    start, asked = _start(asked, web)
+    options, remarks = network.settle(asked.options, dataset)
     asked = replace(asked, options=options)
+    if start is not None:
+        start.check(network, options, (dataset.channels_in, dataset.channels_out))
     chosen = choose_device(device)
     for warning in filter(None, [*dataset.warnings, *remarks, chosen.warning]):
         progress.warning(warning)
     parameters = network.footprint(options, dataset.channels_in, dataset.channels_out).parameters
     require_space(job_folder, parameters * FLOAT * _DISK_COPIES + 2**24, "the training's checkpoints")
-    start, asked = _start(asked, Checkpoints(job_folder / CHECKPOINTS).newest())
     return _Course(asked, dataset, chosen, start, progress).run()
 
 
@@ -127,19 +136,19 @@ def _as_request(
     }  # fmt: skip
 
 
-def _start(asked: Request, newest: Checkpoint | None) -> tuple[Start | None, Request]:
-    """Read the weights to start from and take over their learning rate, unless the user chose one.
+def _start(asked: Request, web: Web | None) -> tuple[Start | None, Request]:
+    """Read the weights to start from and take over what the request leaves to them.
 
-    Dialogs send all options, so a rate that is the default does not count as chosen. A training that is resumed
-    has its weights in the checkpoint, and its first learning rate in the history.
+    A training that is resumed has its weights in the checkpoint, and what was taken over in the job's folder.
     """
     if not asked.start_from:
         return None, asked
-    start = find_start(asked.start_from, asked.model_folder.path.parent) if newest is None else None
-    rate = newest.rows[0]["learning_rate"] if newest is not None else start.learning_rate if start else None
-    if rate is None or asked.options.learning_rate != type(asked.options).model_fields["learning_rate"].default:
-        return start, asked
-    return start, replace(asked, options=asked.options.model_copy(update={"learning_rate": rate}))
+    kept, start = asked.job_folder / TAKEN_OVER, None
+    if Checkpoints(asked.job_folder / CHECKPOINTS).newest() is None:
+        start = find_start(asked.start_from, asked.model_folder.path.parent, web)
+        write_json(kept, taken_over(start.description, asked.options))
+    values = asked.options.model_dump(mode="json") | (read_json(kept) if kept.exists() else {})
+    return start, replace(asked, options=check_options(type(asked.options), values, asked.network.title))
 
 
 class _Course:

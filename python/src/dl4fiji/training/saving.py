@@ -27,6 +27,7 @@ from dl4fiji.networks.weights import assign_weights, read_weights
 from dl4fiji.training import advice
 from dl4fiji.training.checkpoint import Checkpoints
 from dl4fiji.training.device import Device
+from dl4fiji.training.download import public
 from dl4fiji.training.evaluation import Evaluation, choose_sample, evaluate, tiled, without_truth
 from dl4fiji.training.history import History, Row, best_row
 from dl4fiji.training.objects import evaluate_objects
@@ -240,7 +241,8 @@ def _summary(trained: Trained, best: Row) -> dict[str, Any]:
         "steps_per_second": round(trained.steps_per_second, 3),
         "canceled": trained.canceled,
         "stopped_early": trained.stopped_early,
-        "start_from": trained.asked.start_from,
+        "learning_rate": best["learning_rate"],
+        "start_from": public(trained.asked.start_from),
         "parameters": int(trained.model.count_params()),
         "memory_forecast": trained.forecast.memory,
         "device": trained.device.title,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import math
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from dl4fiji.errors import DL4FijiError, InputError, NotFoundError
-from dl4fiji.files import read_json
-from dl4fiji.home import check_name
-from dl4fiji.model import ModelFolder
+from dl4fiji.archive import NamedFiles
+from dl4fiji.errors import InputError
+from dl4fiji.network import Network
+from dl4fiji.networks.peers import Description
 from dl4fiji.networks.weights import LayerWeights, assign_weights, read_weights
-from dl4fiji.training.history import best_row, read_history
+from dl4fiji.progress import Progress, SilentProgress
+from dl4fiji.training.download import GIB, Address, fetch, is_address
+from dl4fiji.training.fitting import mismatches
+from dl4fiji.training.packages import DESCRIPTIONS
+from dl4fiji.training.saved_model import read_saved_weights
+from dl4fiji.training.sources import NotAModelError, Source, find_path, look, open_source, package_of
 
-LARGEST_WEIGHTS = 4 * 2**30
-"""Bytes; a zip that claims more is not opened."""
+_SMALL_FILES = ("model.json", "config.json")
+"""Attachments that tell how a model was trained."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +30,54 @@ class Start:
     title: str
     """What messages call it."""
     layers: list[LayerWeights]
-    learning_rate: float | None
+    learning_rate: float | None = None
     """The learning rate with which its best weights were found, if known."""
+    description: Description = field(default_factory=Description)
+    by_name: bool = False
+    """The order of the layers is not certain."""
+
+    def check(self, network: Network, options: Any, channels: tuple[int, int]) -> None:
+        """Raise InputError if a training cannot start from it, see `dl4fiji.training.fitting.mismatches`."""
+        problems = mismatches(self.title, self.description, network, options, channels)
+        if problems:
+            raise InputError(problems[0], problems)
 
     def apply(self, model: Any) -> None:
         """Give ``model`` the weights; InputError naming the first layer that differs."""
-        assign_weights(model, self.layers, self.title)
+        assign_weights(model, self.layers, self.title, by_name=self.by_name)
 
 
-def find_start(start_from: str, models: Path) -> Start:
+@dataclass(frozen=True)
+class Web:
+    """How models are fetched."""
+
+    folder: Path
+    """Where they are kept."""
+    limit: int = 4 * GIB
+    """The most bytes that one may have."""
+    progress: Progress = field(default_factory=SilentProgress)
+
+    def fetch(self, address: Address) -> Path:
+        """Return the file of an address, see `dl4fiji.training.download.fetch`."""
+        return fetch(address, self.folder, self.progress, self.limit)
+
+
+def find_start(start_from: str, models: Path, web: Web | None = None) -> Start:
     """Read the weights to start from.
 
     Parameters
     ----------
     start_from
-        The name of a model in ``models``; or the path of a model folder made here or by csbdeep (``config.json``
-        and ``weights_best.h5``), of a bioimage.io package with Keras weights (folder or zip), or of a weights
-        file.
+        The name of a model in ``models``; or the path or the address (``https://…``, perhaps with ``#sha256=…``) of
+
+        - a model folder made here, by csbdeep, n2v or stardist (``config.json`` and ``weights_best.h5``), also by
+          ZeroCostDL4Mic; of one on the web, its zip,
+        - a bioimage.io package with Keras or TensorFlow SavedModel weights: folder, zip or ``rdf.yaml``,
+        - a SavedModel or a file of Keras weights.
     models
         The folder of all models.
+    web
+        How models are fetched; without it, none is.
 
     Raises
     ------
@@ -54,93 +85,60 @@ def find_start(start_from: str, models: Path) -> Start:
         If there is nothing under that name.
     InputError
         If it holds no weights that can be used.
+    DownloadError
+        If it cannot be fetched.
     """
-    path = Path(start_from).expanduser()
-    if not path.is_absolute():
-        named = models / check_name(start_from, "model to start from")
-        if not named.exists():
-            raise NotFoundError(
-                f"There is no model {start_from!r} to start from: give the name of a model made here, or the full path "
-                "of a model folder or package."
-            )
-        path = named
-    if not path.exists():
-        raise NotFoundError(f"There is no model to start from at {path}: check the path.")
-    if path.is_file():
-        return _from_zip(path) if zipfile.is_zipfile(path) else Start(str(path), read_weights(path), None)
-    return _from_folder(path)
+    if is_address(start_from):
+        source = _from_web(Address.parse(start_from), web)
+    else:
+        path = find_path(start_from, models)
+        own = path.parent == models and path.is_dir()
+        source = open_source(path, f"The model {path.name!r}" if own else str(path))
+        source = _with_fetched(source, web)
+    return read_start(source)
 
 
-def _from_folder(path: Path) -> Start:
-    """Read a model folder made here, by csbdeep, or an unpacked package."""
-    folder = ModelFolder(path)
-    if folder.exists():
-        return Start(f"The model {folder.name!r}", read_weights(folder.weights("best")), _rate(folder.history_file))
-    weights = _preferred([file.name for file in path.iterdir() if file.suffix in (".h5", ".hdf5")])
-    if weights is None:
-        raise InputError(
-            f"{path} holds no weights to start from: choose a model made here, a csbdeep model folder with "
-            "weights_best.h5, or a bioimage.io package with Keras weights."
-        )
-    rate = _rate(path / "history.csv") or _notebook_rate(path) or _csbdeep_rate(path / "config.json")
-    return Start(str(path), read_weights(path / weights), rate)
+def _from_web(address: Address, web: Web | None) -> Source:
+    """Fetch a model; of one that is described by an ``rdf.yaml`` only what is needed."""
+    path = _need(web).fetch(address)
+    title = address.public
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        try:
+            return _with_fetched(open_source(path, title), web)
+        except NotAModelError:
+            pass
+    described = NamedFiles({DESCRIPTIONS[0]: path})
+    package = package_of(described, title)
+    assert package is not None
+    chosen = package.keras or package.saved_model
+    wanted = {file.name: file for file in package.attached if file.name in _SMALL_FILES}
+    if chosen is not None:
+        wanted[chosen.source] = chosen
+    files = {name: _need(web).fetch(address.beside(file.source, file.sha256)) for name, file in wanted.items()}
+    return look(NamedFiles({DESCRIPTIONS[0]: path, **files}), title)
 
 
-def _from_zip(path: Path) -> Start:
-    """Read a zipped package; nothing is unpacked to the disk."""
-    with zipfile.ZipFile(path) as package:
-        members = {name: package.getinfo(name) for name in package.namelist()}
-        weights = _preferred([name for name in members if PurePosixPath(name).suffix in (".h5", ".hdf5")])
-        if weights is None:
-            raise InputError(
-                f"{path} holds no Keras weights to start from: export the model here again, or choose its model folder."
-            )
-        if members[weights].file_size > LARGEST_WEIGHTS:
-            raise InputError(f"The weights in {path} claim to be larger than 4 GiB: this is no package of ours.")
-        content = io.BytesIO(package.read(weights))
-    return Start(str(path), read_weights(content, f"{path} ({weights})"), None)
+def _with_fetched(source: Source, web: Web | None) -> Source:
+    """Fetch the weights of a package that names them by their address."""
+    chosen = source.keras or source.saved_model
+    if chosen is None or not is_address(chosen.source):
+        return source
+    path = _need(web).fetch(Address.parse(chosen.source, chosen.sha256))
+    return replace(source, files=NamedFiles({source.root + chosen.source: path}))
 
 
-def _preferred(names: list[str]) -> str | None:
-    """Return the best weights among files: one with ``best`` in its name, else the first; None if there is none."""
-    best = [name for name in names if "best" in PurePosixPath(name).name]
-    return min(best or names, default=None)
+def _need(web: Web | None) -> Web:
+    if web is None:
+        raise InputError("Models on the web are not fetched here: fetch the model yourself and give its path.")
+    return web
 
 
-def _rate(history: Path) -> float | None:
-    """Return the learning rate of the best row of our history; None if there is none."""
-    if not history.is_file():
-        return None
-    try:
-        row = best_row(read_history(history))
-    except DL4FijiError:  # a damaged history does not hinder the use of the weights
-        return None
-    return row["learning_rate"] if row else None
-
-
-def _notebook_rate(path: Path) -> float | None:
-    """Return the learning rate of the best row of a ZeroCostDL4Mic model; None if there is none."""
-    table = path / "Quality Control" / "training_evaluation.csv"
-    if not table.is_file():
-        return None
-    best = (math.inf, None)
-    with table.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            try:
-                loss, rate = float(row["val_loss"]), float(row["learning rate"])
-            except (KeyError, ValueError, TypeError):
-                continue
-            if loss < best[0] and 0 < rate <= 1:
-                best = (loss, rate)
-    return best[1]
-
-
-def _csbdeep_rate(config: Path) -> float | None:
-    """Return the learning rate that csbdeep's configuration names; None if it names none."""
-    if not config.is_file():
-        return None
-    try:
-        rate = read_json(config).get("train_learning_rate")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{config} is damaged ({error}): restore it, or choose another model.") from error
-    return float(rate) if isinstance(rate, int | float) and 0 < rate <= 1 else None
+def read_start(source: Source) -> Start:
+    """Read the weights of a model; InputError if they cannot be used."""
+    rate, description = source.description.learning_rate, source.description
+    if source.keras is not None:
+        layers = read_weights(io.BytesIO(source.content(source.keras)), source.title)
+        return Start(source.title, layers, rate, description)
+    assert source.saved_model is not None
+    files, folder = source.graph(source.saved_model)
+    return Start(source.title, read_saved_weights(files, folder, source.title), rate, description, by_name=True)

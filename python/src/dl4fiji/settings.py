@@ -1,4 +1,4 @@
-"""What a user can set for the service."""
+"""What a user can set for the service and its workers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one. Used at the next start.")
+    download_limit_gib: float = Field(
+        4.0, gt=0, le=1024, description="GiB that a model fetched from the web may have at most."
+    )
 
     @classmethod
     def read(cls, home: Home) -> Settings:
