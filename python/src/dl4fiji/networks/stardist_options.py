@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, PlainSerializer, field_validator, model_validator
 
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_odd
+from dl4fiji.networks.csbdeep_unet import OddSide, PlaneSize, VolumeSize, check_dimensions, check_percentiles
 from dl4fiji.networks.stardist_size import Shape
-from dl4fiji.options import Size, TrainingOptions, option, parse_size
+from dl4fiji.options import TrainingOptions, option, parse_size
 
 FROM_DATA = (0,)
 """Value of ``grid`` and ``anisotropy`` that leaves them to the data."""
@@ -94,7 +94,7 @@ class StarDistOptions(TrainingOptions):
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
     depth: int = option(3, "Poolings of the U-Net; more see larger objects.", ge=1, le=6, advanced=True)
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
     )
     first_filters: int = option(
@@ -103,11 +103,6 @@ class StarDistOptions(TrainingOptions):
     feature_filters: int = option(
         128, "Filters of the convolution before the outputs; 0 leaves it out.", ge=0, le=1024, advanced=True
     )
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        return check_odd(value)
 
     @field_validator("grid")
     @classmethod
@@ -118,10 +113,7 @@ class StarDistOptions(TrainingOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.percentile_low >= self.percentile_high:
-            raise ValueError(
-                f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
-            )
+        check_percentiles(self.percentile_low, self.percentile_high)
         shape = shape_of(self)
         if self.grid == FROM_DATA:  # a grid that suits the patches is chosen then
             shape = replace(shape, grid=(1,) * len(self.patch_size))
@@ -139,13 +131,8 @@ class StarDist2DOptions(StarDistOptions):
     """Options of StarDist 2D."""
 
     epochs: int = option(400, "How often the training goes through its patches.", ge=1, le=100_000)
-    patch_size: Size = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
+    patch_size: PlaneSize = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "256x256")
 
     @field_validator("grid")
     @classmethod
@@ -157,7 +144,7 @@ class StarDist3DOptions(StarDistOptions):
     """Options of StarDist 3D."""
 
     epochs: int = option(200, "How often the training goes through its patches.", ge=1, le=100_000)
-    patch_size: Size = option((48, 96, 96), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((48, 96, 96), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(2, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     rays: int = option(96, "Directions in which the distance to an object's edge is predicted.", ge=8, le=512)
     grid: Grid = option(
@@ -175,11 +162,6 @@ class StarDist3DOptions(StarDistOptions):
     )
     depth: int = option(2, "Poolings of the U-Net; more see larger objects.", ge=1, le=5, advanced=True)
     blocks: int = option(4, "Residual blocks, if the backbone is resnet.", ge=1, le=16, advanced=True)
-
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "48x96x96")
 
     @field_validator("grid")
     @classmethod

@@ -60,9 +60,7 @@ class InstancePredictor(Predictor):
         super().__init__(folder, which, backend, thresholds)
         self.shapes, self.grid = shapes_and_grid(self.info)
         stored = stored_thresholds(self.info)
-        self.thresholds = Thresholds(
-            thresholds.probability or stored.probability, thresholds.overlap or stored.overlap
-        )
+        self.thresholds = Thresholds(thresholds.probability or stored.probability, thresholds.overlap or stored.overlap)
         # Beside what the layers take there is the output, at the size of the image and once more in our hands.
         self._bytes_per_pixel += 8 * (1 + self.shapes.rays)
 
