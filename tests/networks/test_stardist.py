@@ -203,6 +203,11 @@ def test_the_grid_suits_the_patches() -> None:
     assert settle(options, (4, 4), ()).grid == (4, 2)
 
 
+def test_residual_blocks_can_reach_the_grid() -> None:
+    options: Any = get("stardist-3d").Options.model_validate({"backbone": "resnet", "blocks": 1})
+    assert settle(options, (1, 4, 4), (1, 1, 1)).grid == (1, 2, 2)
+
+
 def test_objects_larger_than_what_the_network_sees_are_told() -> None:
     options: Any = get("stardist-2d").Options.model_validate({"grid": "2x2"})
     assert too_large(options, "YX", (80, 80)) == []

@@ -215,11 +215,13 @@ def settle(options: Any, grid: Sequence[int], anisotropy: Sequence[float]) -> An
         Of StarDist 2D or 3D.
     grid, anisotropy
         What the objects' size suggests, per spatial axis. The grid is halved until the patches are multiples of what
-        the network then asks for.
+        the network then asks for, and no larger than its residual blocks can reach.
     """
     found: dict[str, Any] = {}
     if options.grid == FROM_DATA:
-        shape = replace(shape_of(options), grid=tuple(grid))
+        shape = shape_of(options)
+        most = 2**shape.depth if shape.residual else LARGEST_GRID  # each residual block can halve once
+        shape = replace(shape, grid=tuple(min(side, most) for side in grid))
         while any(length % step for length, step in zip(options.patch_size, shape.divisor, strict=True)):
             off = [length % step > 0 for length, step in zip(options.patch_size, shape.divisor, strict=True)]
             halved = (side // 2 if wrong else side for side, wrong in zip(shape.grid, off, strict=True))
@@ -236,7 +238,8 @@ def too_large(options: Any, axes: str, extents: Sequence[float]) -> list[str]:
     if all(side <= far for side, far in zip(extents, sight, strict=True)):
         return []
     grid = [
-        side * 2 if extent > far else side for side, extent, far in zip(grid_of(options), extents, sight, strict=True)
+        min(side * 2, LARGEST_GRID) if extent > far else side
+        for side, extent, far in zip(grid_of(options), extents, sight, strict=True)
     ]
     return [
         f"The objects measure {'×'.join(f'{side:.0f}' for side in extents)} pixels along {', '.join(axes)} (median), "
