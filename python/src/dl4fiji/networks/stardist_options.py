@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, PlainSerializer, field_validator, model_validator
 
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_odd
+from dl4fiji.networks.csbdeep_unet import OddSide, PlaneSize, VolumeSize, check_dimensions, check_percentiles
 from dl4fiji.networks.stardist_size import Shape
-from dl4fiji.options import Size, TrainingOptions, option, parse_size
+from dl4fiji.options import TrainingOptions, option, parse_size
 
 FROM_DATA = (0,)
 """Value of ``grid`` and ``anisotropy`` that leaves them to the data."""
@@ -99,7 +99,7 @@ class StarDistOptions(TrainingOptions):
     depth: int = option(
         3, "Poolings of the U-Net; more see larger objects.", architecture=True, ge=1, le=6, advanced=True
     )
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         3,
         "Side of the convolution kernels, an odd number.",
         architecture=True,
@@ -125,11 +125,6 @@ class StarDistOptions(TrainingOptions):
         advanced=True,
     )
 
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        return check_odd(value)
-
     @field_validator("grid")
     @classmethod
     def _powers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -139,10 +134,7 @@ class StarDistOptions(TrainingOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.percentile_low >= self.percentile_high:
-            raise ValueError(
-                f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
-            )
+        check_percentiles(self.percentile_low, self.percentile_high)
         shape = shape_of(self)
         if self.grid == FROM_DATA:  # a grid that suits the patches is chosen then
             shape = replace(shape, grid=(1,) * len(self.patch_size))
@@ -160,13 +152,8 @@ class StarDist2DOptions(StarDistOptions):
     """Options of StarDist 2D."""
 
     epochs: int = option(400, "How often the training goes through its patches.", ge=1, le=100_000)
-    patch_size: Size = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
+    patch_size: PlaneSize = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
-
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "256x256")
 
     @field_validator("grid")
     @classmethod
@@ -178,7 +165,7 @@ class StarDist3DOptions(StarDistOptions):
     """Options of StarDist 3D."""
 
     epochs: int = option(200, "How often the training goes through its patches.", ge=1, le=100_000)
-    patch_size: Size = option((48, 96, 96), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((48, 96, 96), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(2, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     rays: int = option(
         96, "Directions in which the distance to an object's edge is predicted.", architecture=True, ge=8, le=512
@@ -207,11 +194,6 @@ class StarDist3DOptions(StarDistOptions):
     blocks: int = option(
         4, "Residual blocks, if the backbone is resnet.", architecture=True, ge=1, le=16, advanced=True
     )
-
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "48x96x96")
 
     @field_validator("grid")
     @classmethod
@@ -265,11 +247,13 @@ def settle(options: Any, grid: Sequence[int], anisotropy: Sequence[float]) -> An
         Of StarDist 2D or 3D.
     grid, anisotropy
         What the objects' size suggests, per spatial axis. The grid is halved until the patches are multiples of what
-        the network then asks for.
+        the network then asks for, and no larger than its residual blocks can reach.
     """
     found: dict[str, Any] = {}
     if options.grid == FROM_DATA:
-        shape = replace(shape_of(options), grid=tuple(grid))
+        shape = shape_of(options)
+        most = 2**shape.depth if shape.residual else LARGEST_GRID  # each residual block can halve once
+        shape = replace(shape, grid=tuple(min(side, most) for side in grid))
         while any(length % step for length, step in zip(options.patch_size, shape.divisor, strict=True)):
             off = [length % step > 0 for length, step in zip(options.patch_size, shape.divisor, strict=True)]
             halved = (side // 2 if wrong else side for side, wrong in zip(shape.grid, off, strict=True))
@@ -286,7 +270,8 @@ def too_large(options: Any, axes: str, extents: Sequence[float]) -> list[str]:
     if all(side <= far for side, far in zip(extents, sight, strict=True)):
         return []
     grid = [
-        side * 2 if extent > far else side for side, extent, far in zip(grid_of(options), extents, sight, strict=True)
+        min(side * 2, LARGEST_GRID) if extent > far else side
+        for side, extent, far in zip(grid_of(options), extents, sight, strict=True)
     ]
     return [
         f"The objects measure {'×'.join(f'{side:.0f}' for side in extents)} pixels along {', '.join(axes)} (median), "

@@ -39,6 +39,11 @@ _SPEED_OPTIONS = (
     "probabilistic",
     "batch_normalization",
     "channels",
+    "grid",
+    "rays",
+    "backbone",
+    "blocks",
+    "feature_filters",
 )
 
 
