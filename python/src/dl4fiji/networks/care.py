@@ -3,6 +3,10 @@
 Weigert et al. 2018, Nature Methods 15:1090. The network is `csbdeep.internals.nets.common_unet`, a U-Net that
 learns the difference between input and target; loss and metrics are those of
 `csbdeep.internals.train.prepare_model`.
+
+csbdeep normalizes the clean image by its own percentiles, and returns a prediction by those of the noisy one, which
+lie wider: intensities are then not those of a clean image. Where the pairs have the same units, clean images are
+normalized here as their noisy partners, so that the way back is the right one.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 
 from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.data.units import same_units
+from dl4fiji.errors import OptionError
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
 from dl4fiji.networks.csbdeep_unet import (
     CsbdeepUNet,
@@ -68,6 +74,12 @@ class CareOptions(TrainingOptions):
     percentile_high: float = option(
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
+    target_normalization: Literal["auto", "source", "own"] = option(
+        "auto",
+        "Percentiles that normalize the clean images: those of their noisy partners (source), so that restored images "
+        "keep the true intensities; their own, for pairs taken at another exposure; auto compares the pairs.",
+        advanced=True,
+    )
     background_rejection: bool = option(True, "Leave out patches whose target shows mostly background.")
     background_threshold: float = option(
         0.4,
@@ -114,12 +126,21 @@ class _Care(CsbdeepUNet):
         return self.axes.removesuffix("C")
 
     def settle(self, options: CareOptions, dataset: Dataset) -> tuple[CareOptions, list[str]]:
-        """Return the options as they are: they leave nothing to the data."""
-        del dataset
-        return options, []
+        """Decide by the pairs how clean images are normalized, where that is left to them."""
+        alike = dataset.channels_in == dataset.channels_out
+        if options.target_normalization == "source" and not alike:
+            raise OptionError(
+                f"The option 'target_normalization' is 'source', but the noisy images have {dataset.channels_in} "
+                f"channel(s) and the clean ones {dataset.channels_out}: set it to own."
+            )
+        if options.target_normalization != "auto":
+            return options, []
+        low, high = options.percentile_low, options.percentile_high
+        alike = alike and same_units(dataset.train, dataset.network_axes, low, high)
+        return options.model_copy(update={"target_normalization": "source" if alike else "own"}), []
 
     def normalization(self, options: CareOptions, dataset: Dataset) -> PercentileNormalization:
-        """Return percentiles of each image and channel, the same for source and target."""
+        """Return percentiles of each image and channel."""
         del dataset
         return PercentileNormalization(low=options.percentile_low, high=options.percentile_high)
 
