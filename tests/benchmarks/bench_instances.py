@@ -9,7 +9,7 @@ writes labels alone, to a file mapped into memory. Peaks are resident memory bey
 Equality: the network's output for a part of 2048 × 2048 pixels as a whole goes through stardist's
 ``non_maximum_suppression``; its objects away from the part's border must be those of our label image there.
 
-``python tests/benchmarks/bench_instances.py --side 6000`` runs it smaller.
+``python tests/benchmarks/bench_instances.py --side 6000`` runs it smaller, ``--quick`` with a small network.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import tifffile
 
 SIDE = 20_000
 STEPS = 300
+QUICK = {"first_filters": 8, "depth": 2, "rays": 16, "feature_filters": 32, "learning_rate": 5e-3}
 PART, MARGIN = 2048, 192
 BLOCK, OVERLAP, CONTEXT = 2048, 128, 96
 PREDICTORS = ("dl4fiji", "stardist")
@@ -39,10 +40,10 @@ LARGEST = 2 * 2**30
 """Bytes that our prediction may take beyond its idle state."""
 
 
-def run(shared: Path, work: Path, seeds: int, side: int = SIDE) -> dict[str, Any]:
+def run(shared: Path, work: Path, seeds: int, side: int = SIDE, quick: bool = False) -> dict[str, Any]:
     """Run both predictors on one image, and compare a part with the whole prediction of that part."""
     del shared, seeds
-    model = train(work)
+    model = train(work, quick)
     write_nuclei(work / "nuclei.tif", side)
     results = {name: _measure(name, model, work) for name in PREDICTORS}
     results["dl4fiji"] |= compare(model, work)
@@ -54,8 +55,8 @@ def run(shared: Path, work: Path, seeds: int, side: int = SIDE) -> dict[str, Any
     return {"side": side, "predictors": results, "summary": summary}
 
 
-def train(work: Path) -> Any:
-    """Return the exported model."""
+def train(work: Path, quick: bool) -> Any:
+    """Return the exported model; a small network if ``quick``."""
     from dl4fiji.data.normalization import PercentileNormalization, fit
     from dl4fiji.export import export_model
     from dl4fiji.keras_setup import import_tensorflow
@@ -67,7 +68,9 @@ def train(work: Path) -> Any:
 
     image, labels = test_image_nuclei_2d(return_mask=True)
     network, normalization = get("stardist-2d"), PercentileNormalization(low=1, high=99.8)
-    options: Any = network.Options.model_validate({"grid": (2, 2), "patch_size": (128, 128)})
+    options: Any = network.Options.model_validate(
+        {"grid": (2, 2), "patch_size": (128, 128), **(QUICK if quick else {})}
+    )
     tf.keras.utils.set_random_seed(1)
     model = network.build(options, 1, 1)
     trained = network.compile(model, options)
@@ -244,6 +247,7 @@ def main() -> None:
     """Run the benchmark, or one predictor of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=SIDE)
+    parser.add_argument("--quick", action="store_true", help="a small network, to try the benchmark itself")
     parser.add_argument("--predictor", choices=PREDICTORS)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--work", type=Path)
@@ -252,7 +256,8 @@ def main() -> None:
         child(arguments.predictor, arguments.model, arguments.work)
         return
     with tempfile.TemporaryDirectory(prefix="dl4fiji-bench-") as folder:
-        print(json.dumps(run(Path(), arguments.work or Path(folder), 1, arguments.side), indent=2))
+        work = arguments.work or Path(folder)
+        print(json.dumps(run(Path(), work, 1, arguments.side, arguments.quick), indent=2))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_macro_gets_label_image_rois_and_table(found: Path) -> None:
 def test_imagej_opens_the_labels_as_they_are(fiji: FijiProcess, found: Path) -> None:
     code = """
         def image = ij.IJ.openImage(given.path)
-        def sums = (1..2).collect { t -> image.stack.getProcessor(t).pixels.collect { it & 0xffff }.sum() }
+        def sums = (1..2).collect { t -> image.getStack().getProcessor(t).pixels.collect { it & 0xffff }.sum() }
         return "$image.bitDepth $image.NFrames ${image.displayRangeMax as int} $sums"
     """
     labels = open_image(found / "cells.tif").read()
@@ -64,7 +64,7 @@ def test_outlines_lie_on_their_labels(fiji: FijiProcess, found: Path) -> None:
         def covered = new dl4fiji.FoundObjects(new File(given.path)).outlines().collect { roi ->
             image.setT(roi.position ?: roi.TPosition)
             int label = roi.name.split('-')[2] as int
-            def inside = roi.containedPoints.collect { image.processor.getPixel(it.x as int, it.y as int) }
+            def inside = roi.containedPoints.collect { image.getProcessor().getPixel(it.x as int, it.y as int) }
             [inside.count { it == label }, inside.size(), roi.position]
         }
         return groovy.json.JsonOutput.toJson(covered)
@@ -92,7 +92,7 @@ def test_labels_are_colored_and_nothing_is_black(fiji: FijiProcess) -> None:
     code = """
         def image = ij.IJ.createImage('labels', '16-bit black', 8, 8, 1)
         dl4fiji.FoundObjects.colored(image, 40)
-        def lut = image.processor.lut
+        def lut = image.getProcessor().lut
         def colors = (1..255).collect { lut.getRGB(it) & 0xffffff }
         boolean bright = colors.every { (it >> 16) + ((it >> 8) & 0xff) + (it & 0xff) > 150 }
         return "${lut.getRGB(0) & 0xffffff} ${colors.toSet().size()} $bright"

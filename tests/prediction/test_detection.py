@@ -127,6 +127,17 @@ def test_a_crowd_too_large_is_settled_in_parts_and_said(monkeypatch: pytest.Monk
     assert len(points & {tuple(point) for point in found.points}) > 0.9 * len(points)
 
 
+def test_in_parts_no_object_is_there_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large object turns up that suppresses what was settled before: it goes, and nothing is run again."""
+    monkeypatch.setattr(detection, "BATCH_BYTES", 0)
+    monkeypatch.setattr(detection, "WAITING_LIMIT", 0)
+    output = _blobs({(20, 20): (0.8, 6.0), (150, 20): (0.7, 6.0), (360, 20): (0.9, 345.0)}, (800, 40))
+    detector = Detector(Polygons(16), output.shape[:2], (1, 1), 0.5, 0.4)
+    for tile in plan(output.shape[:2], (100, 40), (1, 1), (0, 0)):
+        detector.add(tile.write, output[tile.write])
+    np.testing.assert_array_equal(detector.objects().points, [[360, 20]])
+
+
 def test_no_candidates_are_no_objects() -> None:
     detector = Detector(Polygons(16), (64, 64), (2, 2), 0.5, 0.4)
     detector.add((slice(0, 64), slice(0, 64)), np.zeros((64, 64, 17), np.float32))

@@ -10,7 +10,8 @@ Two bounds are assumptions that are checked:
 - No candidate of an unread tile reaches further than twice the furthest one so far. If one does and would suppress an
   object that was settled already, `ReachError` is raised and the image is run again with that reach.
 - Candidates whose fates hang together do so over a limited part of the image. Where more than `WAITING_LIMIT` bytes of
-  candidates wait, those out of direct reach of unread tiles are settled all the same, with a warning.
+  candidates wait, those are settled all the same, with a warning, that are out of direct reach of unread candidates of
+  the usual size; an object that such a candidate would have suppressed goes when it turns up.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ BATCH_BYTES = 48 * 2**20
 
 WAITING_LIMIT = 256 * 2**20
 """Bytes of candidates that may wait."""
+
+USUAL = 0.99
+"""Beyond `WAITING_LIMIT`, the share of the candidates whose reach is taken for that of all."""
 
 LEAST_REACH = 32
 """Pixels that an unread candidate is thought to reach at least."""
@@ -197,57 +201,71 @@ class Detector:
         self._fresh = []
         candidates = candidates[candidates.order()]
         low, high = self._shapes.bounds(candidates.points, candidates.dist)
+        reaches = np.maximum(candidates.points - low, high - candidates.points)
         if len(candidates):
-            furthest = np.maximum(candidates.points - low, high - candidates.points).max(axis=0)
-            self._reach = np.maximum(self._reach, np.minimum(2 * furthest, self._shape))
-        sizes = self._shapes.sizes(candidates.dist)
-        exposed = self._exposed(low, high, window)
-        waits = spread(low, high, sizes, exposed, True, self._overlap)
+            self._reach = np.maximum(self._reach, np.minimum(2 * reaches.max(axis=0), self._shape))
+        exposed = self._exposed(low, high, window, self._reach)
+        waits = spread(low, high, self._shapes.sizes(candidates.dist), exposed, True, self._overlap)
         if self._bytes * int(waits.sum()) > WAITING_LIMIT:
-            waits = exposed
-            if not self._forced:
-                self._progress.warning(
-                    "So many candidates of objects overlap that they could not be compared all at a time: at the "
-                    "borders of tiles some objects may differ from those of the image as a whole. A higher "
-                    "probability threshold avoids that."
-                )
-            self._forced = True
+            usual = np.maximum(2 * np.quantile(reaches, USUAL, axis=0), LEAST_REACH).astype(np.int64)
+            waits = self._exposed(low, high, window, usual)
+            self._force()
         ready = ~waits
         self._resolve(candidates[ready], low[ready], high[ready])
         self._waiting = candidates[waits]
 
+    def _force(self) -> None:
+        """Go on without the certainty that the result is that of the whole image, and say so once."""
+        if not self._forced:
+            self._progress.warning(
+                "So many candidates of objects overlap that they could not be compared all at a time: at the borders "
+                "of tiles some objects may differ from those of the image as a whole. A higher probability threshold "
+                "avoids that."
+            )
+        self._forced = True
+
     def _resolve(self, candidates: Candidates, low: np.ndarray, high: np.ndarray) -> None:
         """Suppress among ``candidates`` and the settled objects near them; keep those that survive."""
-        near = [(part, *bounds) for part, *bounds in self._near(low, high)]
-        known = sum(len(part) for part, _, _ in near)
-        joined = Candidates.joined([*(part for part, _, _ in near), candidates])
+        near = self._near(low, high)
+        parts = [self._objects[number][0][which] for number, which in near]
+        joined = Candidates.joined([*parts, candidates])
         order = joined.order()
         kept = np.zeros(len(joined), np.bool_)
-        sorted_ = joined[order]
-        kept[order] = self._shapes.survivors(sorted_.points, sorted_.dist, self._overlap)
-        if not kept[:known].all() and not self._forced:
-            raise ReachError(np.maximum(candidates.points - low, high - candidates.points).max(axis=0))
-        fresh = kept[known:]
+        in_order = joined[order]
+        kept[order] = self._shapes.survivors(in_order.points, in_order.dist, self._overlap)
+        start = 0
+        for number, which in near:
+            survives = kept[start : start + len(which)]
+            start += len(which)
+            if not survives.all():
+                if not self._forced:
+                    raise ReachError(np.maximum(candidates.points - low, high - candidates.points).max(axis=0))
+                self._objects[number] = self._without(number, which[~survives])
+        fresh = kept[start:]
         self._objects.append((candidates[fresh], low[fresh], high[fresh]))
 
-    def _near(self, low: np.ndarray, high: np.ndarray) -> list[tuple[Candidates, np.ndarray, np.ndarray]]:
-        """Return the settled objects whose bounds touch any of those given."""
-        if not len(low):
-            return []
+    def _without(self, number: int, which: np.ndarray) -> tuple[Candidates, np.ndarray, np.ndarray]:
+        """Return a part of the settled objects without some of them."""
+        objects, low, high = self._objects[number]
+        left = np.ones(len(objects), np.bool_)
+        left[which] = False
+        return objects[left], low[left], high[left]
+
+    def _near(self, low: np.ndarray, high: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Return the settled objects whose bounds touch any of those given: number of the part, places in it."""
         found = []
-        for objects, its_low, its_high in self._objects:
+        for number, (_, its_low, its_high) in enumerate(self._objects if len(low) else ()):
             around = (its_low <= high.max(axis=0)).all(axis=1) & (its_high >= low.min(axis=0)).all(axis=1)
             if not around.any():
                 continue
             lows, highs = np.concatenate([low, its_low[around]]), np.concatenate([high, its_high[around]])
             seeds = np.arange(len(lows)) < len(low)
             touched = spread(lows, highs, np.ones(len(seeds), np.float32), seeds, False, 0.0)[len(low) :]
-            near = np.flatnonzero(around)[touched]
-            found.append((objects[near], its_low[near], its_high[near]))
+            found.append((number, np.flatnonzero(around)[touched]))
         return found
 
-    def _exposed(self, low: np.ndarray, high: np.ndarray, window: Window | None) -> np.ndarray:
-        """Return whose bounds may be touched by candidates of tiles after ``window``, bool (n,)."""
+    def _exposed(self, low: np.ndarray, high: np.ndarray, window: Window | None, reach: np.ndarray) -> np.ndarray:
+        """Return whose bounds may be touched by candidates of tiles after ``window`` that reach so far, bool (n,)."""
         exposed = np.zeros(len(low), np.bool_)
         if window is None:
             return exposed
@@ -256,7 +274,7 @@ class Detector:
             begin = [part.start for part in window[:axis]] + [window[axis].stop] + [0] * (len(window) - axis - 1)
             end = [part.stop for part in window[:axis]] + list(self._shape[axis:])
             if begin[axis] < size:
-                from_ = np.asarray(begin) - self._reach
-                to = np.asarray(end) + self._reach
+                from_ = np.asarray(begin) - reach
+                to = np.asarray(end) + reach
                 exposed |= (low <= to).all(axis=1) & (high >= from_).all(axis=1)
         return exposed
