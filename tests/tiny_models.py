@@ -44,6 +44,7 @@ def make_model(
     tf = import_tensorflow()
     own = get(network)
     small: dict[str, object] = {"depth": 2, "kernel_size": 3, "first_filters": 4, "probabilistic": probabilistic}
+    small |= {"rays": 16, "feature_filters": 8, "grid": (1, 2, 2)[-len(own.axes) + 1 :]}
     small = {option: value for option, value in small.items() if option in own.Options.model_fields}
     chosen = own.Options(**{**small, **options})
     tf.keras.utils.set_random_seed(7)
@@ -54,6 +55,11 @@ def make_model(
         if own.task == "segmentation":  # as initialized all probabilities are nearly the same
             kernel, bias = built.get_layer("logits").get_weights()
             built.get_layer("logits").set_weights([100 * kernel, bias])
+        if own.task == "instances":  # neither are there distances as long as those of objects
+            kernel, bias = built.get_layer("prob").get_weights()
+            built.get_layer("prob").set_weights([40 * kernel, bias])
+            kernel, bias = built.get_layer("dist").get_weights()
+            built.get_layer("dist").set_weights([4 * kernel, bias + 5])
         built.save_weights(str(model.weights(which)))
     shape = (9, 70, 77)[-len(own.axes) + 1 :]
     image = np.stack([smooth(*shape, seed=channel) for channel in range(channels)], axis=-1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import bench_care
 import bench_noise2void
+import bench_stardist
 from rich.console import Console
 from rich.table import Table
 
@@ -129,6 +130,44 @@ def show_noise2void(result: dict[str, Any], console: Console) -> None:
     )
 
 
+def show_stardist(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of StarDist."""
+    targets = Table(title=f"StarDist's targets, patches per second on all cores; {result['machine']['cpu']}")
+    for name in ("", "stardist", "dl4fiji", "stardist, drawing too", "dl4fiji, drawing too"):
+        targets.add_column(name, justify="right" if name else "left")
+    for name, row in result["targets"].items():
+        targets.add_row(
+            name, f"{row['stardist']:.1f}", f"{row['dl4fiji']:.1f} (× {row['ratio']:.1f})",
+            f"{row['stardist_draw']:.1f}", f"{row['dl4fiji_draw']:.1f} (× {row['draw_ratio']:.1f})",
+        )  # fmt: skip
+    console.print(targets)
+    for name, summary in result["summary"]["sets"].items():
+        budget, seeds = bench_stardist.SETS[name], len(result["runs"][name]) // 2
+        patch = "×".join(map(str, budget.patch))
+        table = Table(
+            title=f"{name}: {budget.epochs * budget.steps} steps of {budget.batch} patches {patch}, mean (spread) of "
+            f"{seeds} seeds"
+        )
+        for column in ("", "F1", "panoptic quality", "IoU of hits", "steps/s", "Mpx/s", "s in all", "peak MiB"):
+            table.add_column(column, justify="right" if column else "left")
+        for trainer in bench_stardist.TRAINERS:
+            row = summary[trainer]
+            table.add_row(
+                trainer, figure(row["f1"], 3), figure(row["panoptic_quality"], 3),
+                figure(row["mean_matched_score"], 3), figure(row["steps_per_second"], 2),
+                figure(row["pixels_per_second"], 2, 1e6), figure(row["seconds"], 0), figure(row["peak_mib"], 0),
+            )  # fmt: skip
+        console.print(table)
+        console.print(
+            f"dl4fiji against stardist: F1 {summary['f1_difference']:+.3f} (demand ≥ -{bench_stardist.MARGIN:g}), "
+            f"steps per second × {summary['steps_per_second_ratio']:.2f} (demand ≥ 0.95), prediction × "
+            f"{summary['pixels_per_second_ratio']:.2f}: "
+            + ("[green]demands met[/]" if summary["passed"] else "[red]demands not met[/]")
+        )
+    slowest = min(row["ratio"] for row in result["targets"].values())
+    console.print(f"Targets at least × {slowest:.1f} (demand ≥ {bench_stardist.FASTER:g}).")
+
+
 def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str = "") -> str:
     """Return ``mean (spread)``."""
     return f"{value['mean'] / unit:.{digits}f} ({value['spread'] / unit:.{digits}f}){suffix}"
@@ -137,6 +176,7 @@ def figure(value: dict[str, float], digits: int, unit: float = 1.0, suffix: str 
 BENCHMARKS: dict[str, tuple[Any, Any]] = {
     "care": (bench_care, show_care),
     "noise2void": (bench_noise2void, show_noise2void),
+    "stardist": (bench_stardist, show_stardist),
 }
 """What is measured, and how its table is printed."""
 

@@ -35,6 +35,11 @@ def _before_probabilities(model: Any) -> Any:
     return keras.Model(model.input, model.layers[-2].output)
 
 
+def _arrays(batch: Any) -> list[np.ndarray]:
+    """Return all arrays of a batch, or of its input or target, which may be tuples."""
+    return [batch] if isinstance(batch, np.ndarray) else [array for part in batch for array in _arrays(part)]
+
+
 def _possible(network: Network, channels: tuple[int, int]) -> tuple[int, int]:
     """Return channels of input and output; they are the same where there is no target."""
     return channels if network.data_form == "paired" else (channels[0], channels[0])
@@ -133,7 +138,7 @@ def test_sees_no_farther_than_its_halo(network: Network, small_options: Callable
         center = tuple(halo[axis] + shift for axis in divisor)
         before = model.predict_on_batch(image)
         image[(0, *center, 0)] = 100
-        changed = np.argwhere(np.abs(model.predict_on_batch(image) - before)[0, ..., 0] > 1e-6)
+        changed = np.argwhere(np.abs(model.predict_on_batch(image) - before)[0].max(axis=-1) > 1e-6)
         reach = np.abs(changed - np.array(center)).max(axis=0)
         assert all(reach <= [halo[axis] for axis in divisor])
         assert all(reach >= 1)
@@ -145,7 +150,7 @@ def test_batches_are_the_same_for_the_same_step(network: Network, small_patches:
     first = network.batch(patches, options, 1, 2)
     again = network.batch(patches, options, 1, 2)
     other = network.batch(patches, options, 1, 3)
-    for one, two in zip(first, again, strict=True):
+    for one, two in zip(_arrays(first), _arrays(again), strict=True):
         np.testing.assert_array_equal(one, two)
         assert one.dtype == np.float32
         assert one.shape[:1] == (options.batch_size,)
@@ -161,10 +166,11 @@ def test_validation_batches_hold_all_validation_patches(
     again = network.validation_batches(patches, options)
     expected = patches.validation()
     for role in (0, 1):
-        whole = np.concatenate([batch[role] for batch in batches])
-        np.testing.assert_array_equal(whole, np.concatenate([batch[role] for batch in again]))
-        assert len(whole) == len(expected[role])
-        if network.data_form == "paired":
+        for number in range(len(_arrays(batches[0][role]))):
+            whole = np.concatenate([_arrays(batch[role])[number] for batch in batches])
+            np.testing.assert_array_equal(whole, np.concatenate([_arrays(batch[role])[number] for batch in again]))
+            assert len(whole) == len(expected[role])
+        if network.data_form == "paired" and (role == 0 or network.task != "instances"):
             # Further channels of the target are weights of pixels.
             np.testing.assert_array_equal(whole[..., : expected[role].shape[-1]], expected[role])
     assert all(len(source) <= options.batch_size for source, _ in batches)

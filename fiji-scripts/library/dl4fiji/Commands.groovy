@@ -6,7 +6,7 @@ import ij.macro.Interpreter
 
 /** What the menu scripts call. Each command gives its outputs to the script and, for macros, to getInfo("dl4fiji.…"). */
 class Commands {
-    private static final List<String> OUTPUTS = ['job', 'state', 'model', 'folder', 'files', 'url', 'error']
+    private static final List<String> OUTPUTS = ['job', 'state', 'model', 'folder', 'files', 'objects', 'url', 'error']
 
     void train(Script script, String network, String title, String description) {
         run(script, title) { new Train(network, title, description).run(it) }

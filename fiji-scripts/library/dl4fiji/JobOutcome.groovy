@@ -11,7 +11,7 @@ class JobOutcome {
     }
 
     /**
-     * Tell and return the outputs: job, state, model, folder, files.
+     * Tell and return the outputs: job, state, model, folder, files, objects (their number).
      *
      * @param window whether a window shows a finished training, where windows are to be had and no macro is running
      */
@@ -26,7 +26,8 @@ class JobOutcome {
         boolean trained = job.kind == 'train' && result.folder
         if (window && trained && Gui.available() && !Gui.inMacro()) new ResultWindow(client, job).show()
         return [job: job.id, state: job.state, model: result.model ?: job.request?.name ?: job.request?.model ?: '',
-                folder: result.folder ?: '', files: ((List) result.files ?: []).join('\n')]
+                folder: result.folder ?: '', files: ((List) result.files ?: []).join('\n'),
+                objects: result.objects ? ((Map) result.objects).values().sum() : '']
     }
 
     private String sentence() {
@@ -37,23 +38,28 @@ class JobOutcome {
 
     /** Return a metric's name as people write it. */
     static String label(Object metric) {
-        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r', iou: 'IoU', dice: 'Dice'][metric as String] ?:
+        [psnr: 'PSNR (dB)', ssim: 'SSIM', nrmse: 'NRMSE', pearson: 'Pearson r', iou: 'IoU', dice: 'Dice', f1: 'F1',
+         mean_matched_score: 'IoU of hits'][metric as String] ?:
             (metric as String).replace('_', ' ').capitalize().replace('Iou', 'IoU')
     }
 
     /** Return the lines that sum up a result. */
     static List<String> lines(Map result) {
         List<String> lines = []
+        String over = ((Map) result.quality)?.f1 ? 'all objects of the validation images' : 'mean of the validation images'
         ((Map) result.quality ?: [:]).each { metric, values ->
             if (!(values instanceof Map) || values.prediction == null) return
             def other = values.find { kind, value -> kind != 'prediction' }
             String what = other?.key == 'input' ? 'of the input' : other?.key
             String before = other == null ? '' : ", $what ${JobMonitor.figures(other.value)}"
-            lines << "${label(metric)} of the prediction ${JobMonitor.figures(values.prediction)}$before (mean of the validation images)".toString()
+            lines << "${label(metric)} of the prediction ${JobMonitor.figures(values.prediction)}$before ($over)".toString()
         }
         if (result.model) lines << "Model: $result.model".toString()
         if (result.folder) lines << "Folder: $result.folder".toString()
         ((List<String>) result.files ?: []).each { lines << "Result: $it".toString() }
+        ((Map<String, Object>) result.objects ?: [:]).each { file, count ->
+            lines << "$count objects in ${new File(file).name}".toString()
+        }
         return lines
     }
 }

@@ -18,14 +18,28 @@ class Predict {
         connect()
         Map request = [kind: 'predict', model: inputs.text('model'), source: handover.path(inputs.text('source')),
                        output: Handover.home(inputs.text('output')), axes: inputs.text('axes'), weights: inputs.text('weights'),
-                       tile_size: inputs.typed(inputs.fields.find { it.name == 'tile_size' })]
+                       *: ['tile_size', 'probability_threshold', 'nms_threshold'].collectEntries { name ->
+                           [name, inputs.typed(inputs.fields.find { it.name == name })] }]
         Map job = (Map) client.post('/jobs', request)
         Gui.log("$job.title: started as job $job.id.")
         if (!wait) return new JobOutcome(client, job).tell()
         job = new JobMonitor(client, job).await()
         Map outputs = new JobOutcome(client, job).tell()
-        if (shown && Gui.available()) show((List<String>) job.result?.files ?: [], inputs.text('model'))
+        List<String> files = (List<String>) job.result?.files ?: []
+        List<File> labels = FoundObjects.among(files)
+        if (shown && labels) showObjects(labels, inputs.text('model'), OpenImages.find(inputs.text('source')))
+        else if (shown && Gui.available()) show(files, inputs.text('model'))
         return outputs
+    }
+
+    /** Label images of objects that were found; of an open image the outlines lie on the image itself. */
+    private static void showObjects(List<File> labels, String model, ij.ImagePlus source) {
+        if (!Gui.available() && !source) return
+        labels.take(MOST_SHOWN).each {
+            new FoundObjects(it).show("$it.name ($model)", labels.size() == 1 ? source : null, labels.size() == 1)
+        }
+        if (labels.size() > MOST_SHOWN)
+            Gui.log("The first $MOST_SHOWN of ${labels.size()} label images are shown; all are in ${labels[0].parent}.")
     }
 
     /** Results have the names of their images; their titles must not. */

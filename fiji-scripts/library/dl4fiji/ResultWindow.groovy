@@ -62,10 +62,15 @@ class ResultWindow {
         Map first = (Map) ((Map) job.result.quality ?: [:]).values().find { it instanceof Map && it.prediction != null }
         String head = first?.keySet()?.find { it != 'prediction' } ?: 'input'
         String figures = rows ? "<table cellpadding='3'><tr><td></td><td>$head</td><td>prediction</td></tr>$rows</table>" +
-            "Mean of the validation images, ${job.result.quality.psnr || job.result.quality.iou ? 'each against its truth' : 'at hidden pixels'}.<br>" : ''
+            "${over((Map) job.result.quality)}.<br>" : ''
         String missing = exported() ? '' : 'The training was canceled; the best weights so far are kept. To run the model ' +
             "in DeepImageJ, export it first:<br><code>dl4fiji export \"${escape(job.result.model as String)}\"</code><br>"
         return "<html>$figures$missing<br>Model: <b>${escape(job.result.model as String)}</b><br>${escape(job.result.folder as String)}</html>"
+    }
+
+    private static String over(Map quality) {
+        if (quality.f1) return 'All objects of the validation images, right if they overlap the true ones by half'
+        return "Mean of the validation images, ${quality.psnr || quality.iou ? 'each against its truth' : 'at hidden pixels'}"
     }
 
     private boolean exported() { job.result.package as boolean }

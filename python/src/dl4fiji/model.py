@@ -102,6 +102,11 @@ class ModelFolder:
         return self.path / f"{self.name}.csbdeep.zip"
 
     @property
+    def stardist_zip(self) -> Path:
+        """The zip for Fiji's StarDist plugin, which networks have that find objects in planes."""
+        return self.path / f"{self.name}.stardist.zip"
+
+    @property
     def certificate_file(self) -> Path:
         """Which engines ran the export, and how far they differ from Python."""
         return self.path / "certificate.json"

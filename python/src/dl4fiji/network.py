@@ -108,6 +108,13 @@ class Network(Protocol):
         """The options, with defaults and limits."""
         ...
 
+    def settle(self, options: Any, dataset: Dataset) -> tuple[Any, list[str]]:
+        """Return the options with what they leave to the data filled in, and what the user should know about them.
+
+        ``dataset`` is split. The training and the model have these options; the same data give the same ones.
+        """
+        ...
+
     def normalization(self, options: Any, dataset: Dataset) -> Normalization:
         """Return the one normalisation used in training, prediction and export.
 

@@ -48,10 +48,12 @@ def list_models(json: _JSON = False) -> None:
 
 def _gain(quality: dict[str, Any]) -> str:
     """Return the figure by which models of a kind are compared."""
-    psnr, iou = quality.get("psnr", {}), quality.get("iou", {})
+    psnr, iou, f1 = (quality.get(name, {}) for name in ("psnr", "iou", "f1"))
     if psnr:
         before = f"{psnr['input']:.1f} → " if "input" in psnr else ""
         return f"PSNR {before}{psnr['prediction']:.1f} dB"
+    if f1:
+        return f"F1 {f1['prediction']:.2f}"
     return f"IoU {iou['prediction']:.2f}" if iou else ""
 
 

@@ -199,7 +199,7 @@ def print_result(job: Any) -> None:
             (metric.replace("_", " ").upper(), *(_figure(figures.get(column)) for column in columns))
             for metric, figures in tables.items()
         ]
-        against = "the truth" if {"psnr", "iou"} & set(quality) else "what was hidden from the network"
+        against = "the truth" if {"psnr", "iou", "f1"} & set(quality) else "what was hidden from the network"
         print_table(f"Validation images against {against}", ("", *columns), rows)
     print_line(f"Job {job.id} is [bold]{job.state}[/].")
     if job.result.get("folder"):

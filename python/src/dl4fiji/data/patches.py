@@ -360,6 +360,8 @@ class PatchSource:
 
 def _augmentation(dataset: Dataset) -> Augmentation:
     """Return how patches are varied; without targets so that the noise, from which such networks learn, stays."""
+    if dataset.target_form == "labels":
+        return Augmentation.for_objects()
     return Augmentation.for_restoration() if dataset.pairs[0].target is None else Augmentation()
 
 

@@ -26,10 +26,29 @@ def _picture(plane: np.ndarray, low: float, high: float) -> np.ndarray:
     return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
-def write_cover(path: Path, before: np.ndarray, after: np.ndarray) -> None:
-    """Write a PNG, twice as wide as high, of a sample (spatial, C) and the network's result for it."""
+def _colored(labels: np.ndarray) -> np.ndarray:
+    """Return the middle of a plane of labels as a square picture (Y, X, 3): each object in a color of its own."""
+    side = min(labels.shape)
+    top, left = ((size - side) // 2 for size in labels.shape)
+    places = np.arange(_SIDE) * side // _SIDE
+    square = labels[top : top + side, left : left + side][np.ix_(places, places)].astype(np.int64)
+    # Steps of the golden angle around the circle of hues, so that labels near one another differ.
+    hue = (square * 0.618034) % 1.0
+    colors = [127.5 * (1.25 + 0.75 * np.cos(2 * np.pi * (hue - shift))) for shift in (0, 1 / 3, 2 / 3)]
+    return np.where(square[..., np.newaxis] > 0, np.stack(colors, axis=-1), 0).astype(np.uint8)
+
+
+def write_cover(path: Path, before: np.ndarray, after: np.ndarray, labels: bool = False) -> None:
+    """Write a PNG, twice as wide as high, of a sample (spatial, C) and the network's result for it.
+
+    ``labels``: the result is a label image.
+    """
     from PIL import Image
 
-    planes = [_plane(image) for image in (before, after)]
-    halves = [_picture(plane, *np.percentile(plane, [_LOW, _HIGH])) for plane in planes]
+    first, second = (_plane(image) for image in (before, after))
+    halves = [_picture(first, *np.percentile(first, [_LOW, _HIGH]))]
+    if labels:
+        halves = [np.repeat(halves[0][..., np.newaxis], 3, axis=-1), _colored(second)]
+    else:
+        halves.append(_picture(second, *np.percentile(second, [_LOW, _HIGH])))
     Image.fromarray(np.hstack(halves)).save(path, optimize=True)

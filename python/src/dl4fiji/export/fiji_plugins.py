@@ -7,6 +7,11 @@ output with the scale's channels after those of the image, as csbdeep exports it
 Networks that normalize by constants (Noise2Void) have these in the graph: raw values in and out. *N2V predict* opens
 the same zip by ``model.yaml``, in the form 0.2.1-csbdeep of N2V's own exports, whose SavedModel lies in the archive
 itself (`io.bioimage.specification.io.SpecificationReaderWriterV2`).
+
+Networks that find objects in planes have a zip of the same form for *StarDist 2D*, which hands it to the CSBDeep plugin
+and goes through the output by itself: the first channel is the probability, 0 but at the places of the grid, the others
+are the distances (`de.csbdresden.stardist.StarDist2D`, stardist's ``export_TF``). It asks for both thresholds; for its
+users they lie in ``thresholds.json``, as in stardist's own models.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from dl4fiji.data.normalization import FixedNormalization
 from dl4fiji.export.archive import write_zip
 from dl4fiji.export.frozen_graph import INPUT, FrozenGraph, write_saved_model
 from dl4fiji.files import write_json, write_text
-from dl4fiji.model import ModelInfo
+from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
 from dl4fiji.prediction.recipe import Recipe
 
@@ -39,6 +44,16 @@ def csbdeep_meta(info: ModelInfo, recipe: Recipe) -> dict[str, Any]:
         "tile_overlap": [*recipe.halo, 0],
         "tiling": [*[True] * len(recipe.spatial), False],
     }
+
+
+def runs_in_stardist(network: Network) -> bool:
+    """Tell whether *StarDist 2D* can run the network: it finds objects in planes."""
+    return network.task == "instances" and network.axes == "YXC"
+
+
+def plugin_zip(folder: ModelFolder, network: Network) -> Path:
+    """Return the zip that is made for a model: one that fits a plugin, so that nobody takes the wrong one."""
+    return folder.stardist_zip if runs_in_stardist(network) else folder.csbdeep_zip
 
 
 def runs_in_n2v(recipe: Recipe) -> bool:
@@ -80,8 +95,8 @@ def n2v_specification(info: ModelInfo, network: Network, recipe: Recipe) -> dict
     }
 
 
-def write_csbdeep_zip(frozen: FrozenGraph, info: ModelInfo, network: Network, recipe: Recipe, path: Path) -> None:
-    """Write the SavedModel of `serving.tile_function`, at the root of a zip, with ``meta.json`` and ``model.yaml``."""
+def write_plugin_zip(frozen: FrozenGraph, info: ModelInfo, network: Network, recipe: Recipe, path: Path) -> None:
+    """Write the SavedModel of `serving.tile_function`, at the root of a zip, with what each plugin reads beside it."""
     with tempfile.TemporaryDirectory(prefix="dl4fiji-") as name:
         folder = Path(name) / "model"
         write_saved_model(frozen, folder)
@@ -89,5 +104,8 @@ def write_csbdeep_zip(frozen: FrozenGraph, info: ModelInfo, network: Network, re
         if runs_in_n2v(recipe):
             text = yaml.safe_dump(n2v_specification(info, network, recipe), sort_keys=False, allow_unicode=True)
             write_text(folder / "model.yaml", text)
+        if network.task == "instances":
+            thresholds = {"prob": info.thresholds.get("probability"), "nms": info.thresholds.get("nms")}
+            write_json(folder / "thresholds.json", thresholds)
         files = [(file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file()]
         write_zip(path, files, folders=["variables"])

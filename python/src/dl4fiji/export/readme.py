@@ -7,9 +7,10 @@ from typing import Any
 from dl4fiji import __version__
 from dl4fiji.data.normalization import FixedNormalization, Normalization, PercentileNormalization
 from dl4fiji.export.bioimageio import ONNX, SAVED_MODEL, identifier
-from dl4fiji.export.fiji_plugins import runs_in_n2v
+from dl4fiji.export.fiji_plugins import runs_in_n2v, runs_in_stardist
 from dl4fiji.model import ModelInfo
 from dl4fiji.network import Network
+from dl4fiji.prediction.instances import stored_thresholds
 from dl4fiji.prediction.recipe import Recipe
 
 
@@ -18,8 +19,8 @@ def render(info: ModelInfo, network: Network, recipe: Recipe, certificate: dict[
     parts = [
         f"# {info.name}",
         f"{network.title}, trained with DL4Fiji {__version__}. {network.description}",
-        _output_text(recipe),
-        _running(info, recipe),
+        _output_text(info, network, recipe),
+        _running(info, network, recipe),
         _training(info),
         _validation(info, network),
         _engines(certificate),
@@ -42,7 +43,7 @@ def normalization_text(normalization: Normalization) -> str:
     return "each channel of each image is brought to mean 0 and standard deviation 1"
 
 
-def _output_text(recipe: Recipe) -> str:
+def _output_text(info: ModelInfo, network: Network, recipe: Recipe) -> str:
     units = (
         "The results are in the units of the input image, in floating point: normalization and the way back are "
         "part of the exported graph."
@@ -53,6 +54,11 @@ def _output_text(recipe: Recipe) -> str:
         units = (
             "The results are probabilities, from 0 to 1, not in the units of the input; normalization and "
             f"{'the sigmoid' if recipe.channels_out == 1 else 'the softmax'} are part of the exported graph."
+        )
+    if network.task == "instances":
+        units = (
+            "The results are object probabilities and distances in pixels, not in the units of the input, and not yet "
+            "objects; normalization is part of the exported graph."
         )
     lines = []
     for output in recipe.outputs:
@@ -65,6 +71,20 @@ def _output_text(recipe: Recipe) -> str:
         f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n"
         + "\n".join(lines)
         + _mask_text(recipe)
+        + (_objects_text(info) if network.task == "instances" else "")
+    )
+
+
+def _objects_text(info: ModelInfo) -> str:
+    """Return how probabilities and distances become objects."""
+    thresholds = stored_thresholds(info)
+    return (
+        "\n\nObjects: every pixel whose probability exceeds "
+        f"**{thresholds.probability:g}** is the candidate of an object whose border lies at these distances around "
+        "it; of two candidates that share more than "
+        f"**{thresholds.overlap:g}** of the smaller one, the less probable one is dropped (non-maximum suppression). "
+        "DeepImageJ does not do that: use *DL4Fiji Predict*, which gives label image, ROIs and a table of objects for "
+        "images of any size, or one of the ways below."
     )
 
 
@@ -86,7 +106,7 @@ def _mask_text(recipe: Recipe) -> str:
     )
 
 
-def _running(info: ModelInfo, recipe: Recipe) -> str:
+def _running(info: ModelInfo, network: Network, recipe: Recipe) -> str:
     fixed = isinstance(recipe.normalization, FixedNormalization)
     tiles = "Tiles are fine, if they overlap by" if fixed else "Give it whole images: on tiles each tile would be"
     tiles += f" {max(recipe.halo)} pixels." if fixed else " normalized by itself."
@@ -98,7 +118,7 @@ then `run("DeepImageJ Run", "model_path=[{info.name}] input_path=/a.tif output_f
 Each plane{" or volume" if "Z" in recipe.spatial else ""} is run as a whole, so that the result is that of Python. DeepImageJ 3.1 cannot run images of
 more than 50 million pixels; use one of the other ways for those.
 
-{_csbdeep(info, recipe)}
+{_stardist(info, recipe) if runs_in_stardist(network) else _csbdeep(info, recipe)}
 
 **Python**: `dl4fiji predict {info.name} IMAGE_OR_FOLDER` where the model was trained. Any other program can run
 `{ONNX}` with ONNX Runtime or `{SAVED_MODEL}` with TensorFlow 1.15 or newer: feed `input`
@@ -106,6 +126,17 @@ more than 50 million pixels; use one of the other ways for those.
 
 Sizes need not be multiples of anything; the network works on multiples of {pixels} and the graph mirrors the rest.
 The id of this model is `{identifier(info)}`."""  # noqa: E501
+
+
+def _stardist(info: ModelInfo, recipe: Recipe) -> str:
+    """Return how the StarDist plugin runs the model."""
+    normalization, thresholds = recipe.normalization, stored_thresholds(info)
+    percentiles = isinstance(normalization, PercentileNormalization)
+    low, high = (normalization.low, normalization.high) if percentiles else (1, 99.8)
+    tiles = "" if max(recipe.halo) <= 64 else " Leave `nTiles` at 1: the plugin lets tiles overlap by 64 pixels only."
+    return f"""**StarDist** (Fiji): take `{info.name}.stardist.zip`, which holds the bare network; the plugin normalizes and finds
+the objects, with the thresholds that it is given:
+`run("Command From Macro", "command=[de.csbdresden.stardist.StarDist2D], args=['input':'a.tif', 'modelChoice':'Model (.zip) from File', 'modelFile':'/m.stardist.zip', 'normalizeInput':'true', 'percentileBottom':'{low:g}', 'percentileTop':'{high:g}', 'probThresh':'{thresholds.probability:g}', 'nmsThresh':'{thresholds.overlap:g}', 'outputType':'Both', 'nTiles':'1', 'excludeBoundary':'2'], process=[false]");`{tiles}"""  # noqa: E501
 
 
 def _csbdeep(info: ModelInfo, recipe: Recipe) -> str:
@@ -170,6 +201,13 @@ def _validation(info: ModelInfo, network: Network) -> str:
             "## Validation\n\nOn the images kept aside from training, masks against truth: at the stored threshold "
             f"({threshold:g}, as prediction), which was chosen on these very images, and at 0.5; means over images "
             "and, where no class is named, over the classes without background"
+        )
+    if network.task == "instances":
+        thresholds = " and ".join(f"{value:g}" for value in info.thresholds.values())
+        head = (
+            "## Validation\n\nOn the images kept aside from training, objects against truth, right if they overlap by "
+            f"half (IoU 0.5): at the stored thresholds of probability and overlap ({thresholds}, as prediction), which "
+            "were chosen on these very images, and at those of stardist; all objects together"
         )
     figures = {name: value for name, value in info.quality.items() if isinstance(value, dict)}
     if not figures:

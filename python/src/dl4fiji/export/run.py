@@ -23,7 +23,7 @@ from dl4fiji.export import readme
 from dl4fiji.export.archive import write_zip, zip_folder
 from dl4fiji.export.certificate import TOLERANCE, Probe, certify
 from dl4fiji.export.cover import write_cover
-from dl4fiji.export.fiji_plugins import write_csbdeep_zip
+from dl4fiji.export.fiji_plugins import plugin_zip, write_plugin_zip
 from dl4fiji.export.frozen_graph import OUTPUT, FrozenGraph, freeze, write_saved_model
 from dl4fiji.export.onnx import check_onnx, to_onnx
 from dl4fiji.export.package_check import Finding, check_package
@@ -34,6 +34,7 @@ from dl4fiji.home import Home
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
+from dl4fiji.prediction.instances import labels_of
 from dl4fiji.prediction.keras_model import load_keras_model
 from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
@@ -60,7 +61,7 @@ def export_model(
     certify: bool = True,
     home: Home | None = None,
 ) -> dict[str, Any]:
-    """Export a trained model for Fiji: ``package/``, its zip, the zip for the CSBDeep plugin, the certificate.
+    """Export a trained model for Fiji: ``package/``, its zip, the zip for a plugin of Fiji, the certificate.
 
     What a former export left is replaced only when the new one is whole and passes our own check.
 
@@ -80,7 +81,7 @@ def export_model(
     Returns
     -------
     dict
-        ``package``, ``package_zip``, ``csbdeep_zip`` (paths), ``certificate`` (engine to ``loaded``,
+        ``package``, ``package_zip``, ``csbdeep_zip`` or ``stardist_zip`` (paths), ``certificate`` (engine to ``loaded``,
         ``max_difference``, …) and ``findings`` of the check that are not good.
 
     Raises
@@ -147,10 +148,11 @@ def _export(
     if certificate:
         write_json(folder.certificate_file, certificate)
     zip_folder(folder.package, folder.package_zip)
+    zipped = plugin_zip(folder, model.network)
     return {
         "package": str(folder.package),
         "package_zip": str(folder.package_zip),
-        "csbdeep_zip": str(folder.csbdeep_zip),
+        ("stardist_zip" if zipped == folder.stardist_zip else "csbdeep_zip"): str(zipped),
         "certificate": (certificate or {}).get("engines", {}),
         "findings": [vars(finding) for finding in findings if finding.status != "good"],
     }
@@ -188,7 +190,7 @@ def _fill(
     certified: bool,
     home: Home,
 ) -> dict[str, Any] | None:
-    """Write all files of the package into ``staged``, and the zip for CSBDeep and the bare ONNX beside it."""
+    """Write all files of the package into ``staged``, and the zip for a plugin and the bare ONNX beside it."""
     _write_graphs(model, folder, which, probe, staged, scratch, progress)
     stop_if_canceled(progress)
     _write_companions(model, folder, which, probe, staged)
@@ -225,7 +227,7 @@ def _write_graphs(
     tiles = bare
     if isinstance(model.recipe.normalization, FixedNormalization):
         tiles = freeze(tile_function(tf, model.keras, model.recipe), shape, [OUTPUT], model.keras)
-    write_csbdeep_zip(tiles, model.info, model.network, model.recipe, folder.csbdeep_zip)
+    write_plugin_zip(tiles, model.info, model.network, model.recipe, plugin_zip(folder, model.network))
 
     stop_if_canceled(progress)
     progress.phase("Converting the network to ONNX")
@@ -256,7 +258,10 @@ def _write_companions(model: _Model, folder: ModelFolder, which: str, probe: Pro
     result = probe.expected[OUTPUT]
     np.save(staged / names.TEST_OUTPUT, result)
     write_image(staged / names.SAMPLE_OUTPUT, result[0], model.recipe.axes, metadata)
-    write_cover(staged / names.COVER, probe.x[0], result[0])
+    if model.network.task == "instances":
+        write_cover(staged / names.COVER, probe.x[0], labels_of(info, result[0])[..., np.newaxis], labels=True)
+    else:
+        write_cover(staged / names.COVER, probe.x[0], result[0])
     shutil.copyfile(folder.weights(which), staged / names.KERAS_WEIGHTS)
     write_json(staged / names.MODEL_INFO, info.model_dump(mode="json"))
 

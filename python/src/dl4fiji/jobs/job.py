@@ -75,6 +75,11 @@ class PredictRequest(_Request):
     weights: Literal["best", "last"] = "best"
     tile_size: int = Field(0, ge=0, le=65536)
     """Side of a tile in pixels along Y and X; 0 chooses by the memory at hand."""
+    probability_threshold: float = Field(0.0, ge=0, lt=1)
+    """Masks and objects: from this probability on a pixel counts; 0 takes the threshold stored with the model."""
+    nms_threshold: float = Field(0.0, ge=0, lt=1)
+    """Objects: one that shares more than this part of the smaller one with a more probable one is dropped; 0 takes the
+    threshold stored with the model."""
 
 
 class ExportRequest(_Request):

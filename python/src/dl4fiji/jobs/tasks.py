@@ -126,12 +126,14 @@ def run_predict(request: PredictRequest, home: Home, folder: Path, progress: Wor
     """Run a model on an image or a folder of images; files that cannot be read are listed, the others are done."""
     from dl4fiji.model import ModelFolder
     from dl4fiji.prediction.batch import predict_files
+    from dl4fiji.prediction.predictor import Thresholds
 
     model = ModelFolder(home.model(request.model))
     model.read()
     output = Path(request.output) if request.output else folder / "output"
+    thresholds = Thresholds(request.probability_threshold, request.nms_threshold)
     return predict_files(
-        model, request.weights, Path(request.source), output, request.axes, request.tile_size, progress
+        model, request.weights, Path(request.source), output, request.axes, request.tile_size, progress, thresholds
     )
 
 

@@ -6,9 +6,12 @@ from dl4fiji.errors import NotFoundError
 from dl4fiji.network import Network
 from dl4fiji.networks.care import Care2D, Care3D
 from dl4fiji.networks.noise2void import Noise2Void2D, Noise2Void3D
+from dl4fiji.networks.stardist import StarDist2D, StarDist3D
 from dl4fiji.networks.unet import UNet2D, UNet3D
 
-NETWORKS: tuple[Network, ...] = (Care2D(), Care3D(), Noise2Void2D(), Noise2Void3D(), UNet2D(), UNet3D())
+NETWORKS: tuple[Network, ...] = (
+    Care2D(), Care3D(), Noise2Void2D(), Noise2Void3D(), StarDist2D(), StarDist3D(), UNet2D(), UNet3D(),
+)  # fmt: skip
 """All networks, in the order of menus."""
 
 

@@ -125,6 +125,11 @@ class _Care:
     def _spatial(self) -> str:
         return self.axes.removesuffix("C")
 
+    def settle(self, options: CareOptions, dataset: Dataset) -> tuple[CareOptions, list[str]]:
+        """Return the options as they are: they leave nothing to the data."""
+        del dataset
+        return options, []
+
     def normalization(self, options: CareOptions, dataset: Dataset) -> PercentileNormalization:
         """Return percentiles of each image and channel, the same for source and target."""
         del dataset

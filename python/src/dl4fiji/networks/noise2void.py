@@ -127,6 +127,11 @@ class _Noise2Void:
     def _spatial(self) -> str:
         return self.axes.removesuffix("C")
 
+    def settle(self, options: Noise2VoidOptions, dataset: Dataset) -> tuple[Noise2VoidOptions, list[str]]:
+        """Return the options as they are: they leave nothing to the data."""
+        del dataset
+        return options, []
+
     def normalization(self, options: Noise2VoidOptions, dataset: Dataset) -> FixedNormalization:
         """Return mean and standard deviation of each channel of the training images."""
         del options

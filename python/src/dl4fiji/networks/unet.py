@@ -129,6 +129,11 @@ class _UNet:
     def _spatial(self) -> str:
         return self.axes.removesuffix("C")
 
+    def settle(self, options: UNetOptions, dataset: Dataset) -> tuple[UNetOptions, list[str]]:
+        """Return the options as they are: they leave nothing to the data."""
+        del dataset
+        return options, []
+
     def normalization(self, options: UNetOptions, dataset: Dataset) -> PercentileNormalization:
         """Return percentiles of each image and channel; masks are never normalized."""
         del dataset

@@ -9,12 +9,20 @@ from typing import Any
 from dl4fiji.data.image import list_images
 from dl4fiji.errors import ConflictError, DataError, DL4FijiError, NotFoundError
 from dl4fiji.model import ModelFolder
-from dl4fiji.prediction.predictor import Predictor
+from dl4fiji.prediction.instances import open_predictor
+from dl4fiji.prediction.predictor import STORED, Predictor, Thresholds
 from dl4fiji.progress import Progress
 
 
 def predict_files(
-    model: ModelFolder, which: str, source: Path, output: Path, axes: str, tile_size: int, progress: Progress
+    model: ModelFolder,
+    which: str,
+    source: Path,
+    output: Path,
+    axes: str,
+    tile_size: int,
+    progress: Progress,
+    thresholds: Thresholds = STORED,
 ) -> dict[str, Any]:
     """Run a model on a file or on all images of a folder; results bear the names of the images.
 
@@ -35,11 +43,14 @@ def predict_files(
         Side of a tile along Y and X in pixels; 0 chooses.
     progress
         Told file by file and tile by tile.
+    thresholds
+        Those to use in place of the stored ones; images that come out of restoration have none.
 
     Returns
     -------
     dict
-        ``files`` (written), ``folder``, ``skipped`` (results that exist), ``failed`` (``file`` and ``error`` each).
+        ``files`` (written), ``folder``, ``skipped`` (results that exist), ``failed`` (``file`` and ``error`` each), and
+        ``objects``: their number by the file of the label image, of networks that find objects.
 
     Raises
     ------
@@ -54,7 +65,7 @@ def predict_files(
     if output.resolve() == images[0].parent.resolve():
         raise ConflictError(f"The results would lie among the images in {output}: choose another folder for them.")
     progress.phase("Loading the model")
-    predictor = Predictor(model, which)
+    predictor = open_predictor(model, which, thresholds=thresholds)
     targets = _targets(images, output)
     counts, failed = _count(predictor, images, axes, tile_size)
     total, done = sum(counts.values()), 0
@@ -76,7 +87,8 @@ def predict_files(
     for failure in failed:
         progress.warning(failure["error"])
     _raise_if_nothing(written, skipped, failed)
-    return {"files": written, "folder": str(output), "skipped": skipped, "failed": failed}
+    counted = {"objects": predictor.counts} if predictor.counts else {}
+    return {"files": written, "folder": str(output), "skipped": skipped, "failed": failed, **counted}
 
 
 def _images(source: Path) -> list[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dl4fiji.data.image import ImageSource, open_image
 from dl4fiji.data.metadata import Metadata
 from dl4fiji.data.normalization import Scale, fit
 from dl4fiji.data.writer import ImageWriter
-from dl4fiji.errors import ConflictError, ResourceError
+from dl4fiji.errors import ConflictError, InputError, ResourceError
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Output
 from dl4fiji.networks import get
@@ -42,6 +43,40 @@ RETRIES = 4
 """How often tiles are made four times smaller when memory does not suffice."""
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds given for a prediction; 0 takes the one stored with the model.
+
+    Parameters
+    ----------
+    probability
+        Of masks: from this probability on a pixel is foreground; of objects: candidates are more probable than this.
+    overlap
+        Of objects: one is dropped if it shares more than this part of the smaller one with a more probable one.
+    """
+
+    probability: float = 0.0
+    overlap: float = 0.0
+
+
+STORED = Thresholds()
+
+
+def check_thresholds(info: ModelInfo, thresholds: Thresholds) -> None:
+    """Raise InputError if a model has no use for a threshold that is given."""
+    task = get(info.network).task
+    given = {"probability_threshold": thresholds.probability, "nms_threshold": thresholds.overlap}
+    useful = {"segmentation": ["probability_threshold"], "instances": list(given)}.get(task, [])
+    for name, value in given.items():
+        if value and name not in useful:
+            what = "masks, not objects" if task == "segmentation" else "images, neither masks nor objects"
+            raise InputError(f"The model {info.name!r} makes {what}: leave {name} out.")
+
+
+SampleRun = Callable[[Image, dict[str, int], Scale, list[Tile], Progress, tuple[int, int]], None]
+"""Runs one plane or volume: it, its position along the looped axes, its normalization, tiles, whom to tell."""
+
+
 class Predictor:
     """A trained model, ready to run.
 
@@ -53,18 +88,33 @@ class Predictor:
         ``best`` or ``last`` weights.
     backend
         ``onnx``, ``tensorflow``, or ``auto``, see `open_runner`.
+    thresholds
+        Thresholds to use in place of those stored with the model.
 
     Raises
     ------
     NotFoundError
         If there is no such model.
+    InputError
+        If a threshold is given that the model has no use for.
     """
 
-    def __init__(self, folder: ModelFolder, which: str = "best", backend: Backend = "auto") -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        which: str = "best",
+        backend: Backend = "auto",
+        thresholds: Thresholds = STORED,
+    ) -> None:
         self.info = folder.read()
+        check_thresholds(self.info, thresholds)
         self.recipe = Recipe.of(self.info)
+        if thresholds.probability:
+            self.recipe = replace(self.recipe, threshold=thresholds.probability)
         self.runner = open_runner(folder, which, backend)
         self._bytes_per_pixel = bytes_per_pixel(self.info)
+        self.counts: dict[str, int] = {}
+        """Objects found, by the file of their label image; only networks that find objects fill it."""
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -94,7 +144,7 @@ class Predictor:
             own, shape = layout.result_axes(axes, 1)
             results[MASK] = np.empty(shape, self.recipe.mask_type)
             sinks[MASK] = (own, _array_writer(results[MASK], own))
-        self._predict(source, layout, sinks, tile_size, SilentProgress(), (0, 0))
+        self._predict(source, layout, self._into(layout, sinks), tile_size, SilentProgress(), (0, 0))
         return results
 
     def predict_normalized(self, x: np.ndarray) -> np.ndarray:
@@ -186,7 +236,8 @@ class Predictor:
                 metadata = replace(source.metadata, display_ranges=())
                 writer = stack.enter_context(ImageWriter(paths[-1], own, shape, self.recipe.mask_type, metadata))
                 sinks[MASK] = (own, writer.write)
-            self._predict(source, layout, sinks, tile_size, progress or SilentProgress(), told)
+            run = self._into(layout, sinks)
+            self._predict(source, layout, run, tile_size, progress or SilentProgress(), told)
         return paths
 
     def _budget(self) -> int:
@@ -206,7 +257,7 @@ class Predictor:
         self,
         source: Image,
         layout: Layout,
-        sinks: dict[str, tuple[str, Callable[..., None]]],
+        run: SampleRun,
         tile_size: int,
         progress: Progress,
         told: tuple[int, int],
@@ -221,7 +272,7 @@ class Predictor:
             for attempt in range(RETRIES + 1):
                 done = min(told[0] + number * len(tiles), total)
                 try:
-                    self._predict_sample(sample, position, scale, layout, sinks, tiles, progress, (done, total))
+                    run(sample, position, scale, tiles, progress, (done, total))
                     break
                 except MemoryError as error:
                     if attempt == RETRIES:
@@ -234,25 +285,10 @@ class Predictor:
                     tiles = self._tiles(layout.shape, 0, budget)
                     progress.warning("Memory did not suffice for a tile, so the tiles were made smaller.")
 
-    def _predict_sample(
-        self,
-        sample: Image,
-        position: dict[str, int],
-        scale: Scale,
-        layout: Layout,
-        sinks: dict[str, tuple[str, Callable[..., None]]],
-        tiles: list[Tile],
-        progress: Progress,
-        told: tuple[int, int],
-    ) -> None:
-        """Run one plane or volume."""
-        spatial = layout.spatial
+    def _into(self, layout: Layout, sinks: dict[str, tuple[str, Callable[..., None]]]) -> SampleRun:
+        """Return what runs one plane or volume and writes all outputs into ``sinks`` (axes, writer)."""
 
-        def read(window: Window) -> np.ndarray:
-            pixels = sample.region(**dict(zip(spatial, window, strict=True)))
-            return scale.apply(to_network(pixels, sample.axes, spatial))
-
-        def write(window: Window, pixels: np.ndarray) -> None:
+        def write(window: Window, pixels: np.ndarray, position: dict[str, int], scale: Scale) -> None:
             results = {
                 output.name: self._in_units(pixels[..., slice(*output.channels)], scale, output)
                 for output in self.outputs
@@ -262,9 +298,29 @@ class Predictor:
             for name, values in results.items():
                 axes, sink = sinks[name]
                 left = "".join(axis for axis in axes if axis not in position)
-                sink(from_network(values, spatial, left), **position, **dict(zip(spatial, window, strict=True)))
+                sink(from_network(values, layout.spatial, left), **position, **_parts(layout.spatial, window))
 
-        predict_tiles(self.runner, read, write, layout.shape, tiles, progress, told)
+        def run(
+            sample: Image,
+            position: dict[str, int],
+            scale: Scale,
+            tiles: list[Tile],
+            progress: Progress,
+            told: tuple[int, int],
+        ) -> None:
+            keep = partial(write, position=position, scale=scale)
+            predict_tiles(self.runner, self._reader(sample, scale), keep, layout.shape, tiles, progress, told)
+
+        return run
+
+    def _reader(self, sample: Image, scale: Scale) -> Callable[[Window], np.ndarray]:
+        """Return what reads the normalized pixels (spatial, C) of a window."""
+        spatial = self.recipe.spatial
+
+        def read(window: Window) -> np.ndarray:
+            return scale.apply(to_network(sample.region(**_parts(spatial, window)), sample.axes, spatial))
+
+        return read
 
     def _in_units(self, values: np.ndarray, scale: Scale, output: Output) -> np.ndarray:
         """Return an output (…, C) in the units of the image, where it has such."""
@@ -280,6 +336,10 @@ def bytes_per_pixel(info: ModelInfo) -> int:
     largest = network.footprint(options, info.channels_in, info.channels_out).largest
     filters = int(info.options.get("first_filters", 32))
     return int(max(BYTES_PER_FILTER * filters, BYTES_PER_CHANNEL * largest))
+
+
+def _parts(spatial: str, window: Window) -> dict[str, slice]:
+    return dict(zip(spatial, window, strict=True))
 
 
 def _array_writer(result: np.ndarray, axes: str) -> Callable[..., None]:

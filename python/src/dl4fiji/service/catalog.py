@@ -60,6 +60,7 @@ def show_model(home: Home, name: str) -> dict[str, Any]:
         "package": folder.package / "rdf.yaml",
         "package_zip": folder.package_zip,
         "csbdeep_zip": folder.csbdeep_zip,
+        "stardist_zip": folder.stardist_zip,
     }
     shown: dict[str, Any] = {**info.model_dump(mode="json"), "folder": str(folder.path)}
     for key, path in files.items():

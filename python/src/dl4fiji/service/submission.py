@@ -93,6 +93,7 @@ def prepare(request: Any, home: Home, store: JobStore) -> Submission:
     if isinstance(request, ExportRequest):
         return Submission(request, f"Export “{request.model}”")
     assert isinstance(request, PredictRequest)
+    _thresholds(request, home)
     _existing(request.source, "The source")
     if request.output:
         _absolute(request.output, "The output folder")
@@ -232,6 +233,14 @@ def _existing(text: str, what: str) -> Path:
     if not found:
         raise DataError(f"{what} {text} does not exist: choose a folder or a file that is there.")
     return path
+
+
+def _thresholds(request: PredictRequest, home: Home) -> None:
+    from dl4fiji.model import ModelFolder
+    from dl4fiji.prediction.predictor import Thresholds, check_thresholds
+
+    given = Thresholds(request.probability_threshold, request.nms_threshold)
+    check_thresholds(ModelFolder(home.model(request.model)).read(), given)
 
 
 def _require_model(name: str, home: Home) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,10 +165,10 @@ def tiled(
     return result[0]
 
 
-def center(sample: Sample, axes: str) -> dict[str, slice]:
+def center(sample: Sample, axes: str, largest: Mapping[str, Sequence[int]] = LARGEST_REGION) -> dict[str, slice]:
     """Return the part of a sample that is judged."""
     extents = {}
-    for axis, most in zip(axes, LARGEST_REGION[axes], strict=True):
+    for axis, most in zip(axes, largest[axes], strict=True):
         whole = sample.extent(axis)
         size = min(whole.stop - whole.start, most)
         start = whole.start + (whole.stop - whole.start - size) // 2

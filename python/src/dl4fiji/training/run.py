@@ -104,8 +104,10 @@ def train(
         form=target_form(network, options), full=True,
     )  # fmt: skip
     dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
+    options, remarks = network.settle(options, dataset)
+    asked = replace(asked, options=options)
     chosen = choose_device(device)
-    for warning in filter(None, [*dataset.warnings, chosen.warning]):
+    for warning in filter(None, [*dataset.warnings, *remarks, chosen.warning]):
         progress.warning(warning)
     parameters = network.footprint(options, dataset.channels_in, dataset.channels_out).parameters
     require_space(job_folder, parameters * FLOAT * _DISK_COPIES + 2**24, "the training's checkpoints")

@@ -29,6 +29,7 @@ from dl4fiji.training.checkpoint import Checkpoints
 from dl4fiji.training.device import Device
 from dl4fiji.training.evaluation import Evaluation, choose_sample, evaluate, tiled, without_truth
 from dl4fiji.training.history import History, Row, best_row
+from dl4fiji.training.objects import evaluate_objects
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import Forecast
 from dl4fiji.training.segmentation import evaluate_masks
@@ -175,6 +176,8 @@ def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> Evaluati
     dataset, normalization = trained.dataset, trained.normalization
     if dataset.classes:
         evaluation = evaluate_masks(dataset, normalization, predict, progress)
+    elif asked.network.task == "instances":
+        evaluation = evaluate_objects(dataset, normalization, trained.model, asked.network, asked.options, progress)
     else:
         evaluation = evaluate(dataset, normalization, dataset.channels_out, predict, progress)
     for warning in evaluation.warnings:
