@@ -29,7 +29,7 @@ class Form {
     /** Takes texts by name, returns {@code [ok: true or false, text: what to say]}; runs beside the dialog. */
     private final Closure<Map> check
     String okLabel = 'OK'
-    /** Choices of fields of kind image, model and job: lists of texts by field name. */
+    /** Choices of fields of kind image, labels, model and job: lists of texts by field name. */
     Map<String, List<String>> proposals = [:]
 
     private final Map<String, Closure<String>> readers = [:]
@@ -142,7 +142,7 @@ class Form {
                 return combo(field, field.choices, value, false)
             case ['model', 'job']:
                 return combo(field, proposals[field.name] ?: [], value, false)
-            case ['image', 'folder', 'file', 'path']:
+            case ['image', 'labels', 'folder', 'file', 'path']:
                 return withBrowse(field, combo(field, proposals[field.name] ?: [], value, true))
             default:
                 JTextField text = new JTextField(value, isShort(field) ? 8 : 24)

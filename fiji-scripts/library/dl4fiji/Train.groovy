@@ -49,11 +49,15 @@ class Train {
         List<String> open = OpenImages.titles()
         Map<String, String> start = Session.last(title)
         List<String> pair = OpenImages.proposePair()
+        List<String> drawn = Outlines.names()
+        boolean labels = fields.any { it.kind == 'labels' }
         if (open) start += paired(fields) ? [source: pair[0], target: pair[1]] : [source: pair[0]]
+        if (labels && open.size() == 1 && drawn) start.target = drawn[0]
         start.name = ''
         Form form = new Form(title, description, fields, start, { preview(fields, it) })
         form.okLabel = 'Train'
-        form.proposals = DATA.collectEntries { [it, open] } + [start_from: [''] + modelNames()]
+        form.proposals = fields.findAll { it.kind in ['image', 'labels'] }
+            .collectEntries { [it.name, it.kind == 'labels' ? open + drawn : open] } + [start_from: [''] + modelNames()]
         try {
             Map<String, String> values = form.ask()
             Session.keep(title, values)
