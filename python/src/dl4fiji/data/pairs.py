@@ -99,6 +99,7 @@ def open_pairs(
     paired: bool = True,
     form: TargetForm | None = None,
     full: bool = False,
+    quick_beyond: int | None = None,
 ) -> Dataset:
     """Open training images and check their headers.
 
@@ -117,6 +118,8 @@ def open_pairs(
         images.
     full
         Read the pixels, too, and look for NaN, constant and identical images.
+    quick_beyond
+        Of masks or labels of more bytes than this together only the first few are read; None: all are.
 
     Raises
     ------
@@ -126,7 +129,9 @@ def open_pairs(
     found = _Findings()
     dataset = _open(data, network_axes, tuple(patch_size), paired, form is not None, full, found, None)
     if dataset is not None and form and not found.problems:
-        dataset = _with_meaning(dataset, form, found)
+        targets = (pair.target for pair in (*dataset.pairs, *dataset.validation_pairs))
+        total = sum(target.nbytes for target in targets if target is not None)
+        dataset = _with_meaning(dataset, form, found, quick=quick_beyond is not None and total > quick_beyond)
     if found.problems or dataset is None:
         raise DataError(found.problems[0], found.problems)
     return dataset

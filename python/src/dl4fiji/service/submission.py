@@ -204,6 +204,17 @@ def _free_name(name: str, home: Home, store: JobStore) -> None:
         )
 
 
+def check_places(request: TrainRequest) -> None:
+    """Check that the images of a training are absolute paths of what is there.
+
+    Raises
+    ------
+    DataError
+        With one sentence per problem.
+    """
+    _places(request.data)
+
+
 def _places(data: DataRequest) -> None:
     problems = []
     for field, what in _NAMED.items():
