@@ -105,6 +105,15 @@ def test_check_says_what_would_happen(run: Run, pairs: Path) -> None:
     assert "4 pairs 64×64" in done.stdout
 
 
+def test_patches_are_previewed(run: Run, pairs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "patches.png"
+    done = run("train", "care-2d", "--source", pairs / "noisy", "--target", pairs / "clean", "--name", "a",
+               "--patch-size", "32", "--preview", file)  # fmt: skip
+    assert "9 training patches of 32×32 pixels with their targets, from 3 images. They are in" in done.stdout
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("jobs", "list", "--json").stdout) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -60,3 +60,14 @@ def test_outlines_that_are_not_there_are_said(fiji: FijiProcess, client: Service
     for target, said in {"overlay of plain": "'plain' has no overlay", "ROI Manager": "ROI Manager holds no"}.items():
         with pytest.raises(FijiError, match=said):
             fiji.run_macro('run("U-Net 2D", getArgument());', f"source=plain target=[{target}]")
+
+
+def test_a_macro_writes_a_preview_of_the_patches(fiji: FijiProcess, client: ServiceClient, tmp_path: Path) -> None:
+    fiji.run_macro(DRAW, f"{tmp_path}/filled.tif")
+    before = len(client.jobs())
+    macro = 'run("StarDist 2D", getArgument()); return getInfo("dl4fiji.files");'
+    options = f"source=cells target=[overlay of cells] patch_size=64x64 preview=[{tmp_path}/patches.png]"
+    assert fiji.run_macro(macro, options) == f"{tmp_path}/patches.png"
+    assert (tmp_path / "patches.png").read_bytes().startswith(b"\x89PNG")
+    assert any("9 training patches of 64×64 pixels with their labels" in line for line in fiji.printed)
+    assert len(client.jobs()) == before

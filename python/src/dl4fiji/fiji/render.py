@@ -53,6 +53,14 @@ _MORE_DATA = (
         True,
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),
+    (
+        "preview",
+        "Preview",
+        "hidden",
+        "",
+        "In macros: a PNG file to write nine training patches with their targets to; nothing is trained then.",
+        True,
+    ),
 )
 _DRAWN = "the overlay of an open image, or the ROI Manager"
 _TARGETS: dict[str, dict[str, tuple[str, str, str]]] = {

@@ -17,8 +17,8 @@ from dl4fiji.jobs.job import TrainRequest
 
 _log = logging.getLogger(__name__)
 
-SECONDS = 60.0
-"""A preview that takes longer is given up."""
+SECONDS, _TURN_SECONDS = 40.0, 15.0
+"""A preview that takes longer, or does not get its turn, is given up: before those who asked give up, after 60 s."""
 
 _KEPT = 8
 _CHILD = [sys.executable, "-m", "dl4fiji.service.preview_child"]
@@ -43,7 +43,7 @@ class Previews:
         ResourceError
             If it takes too long or needs too much memory.
         """
-        if not self._turn.acquire(timeout=SECONDS):
+        if not self._turn.acquire(timeout=_TURN_SECONDS):
             raise ConflictError("Another preview is being made: try again when it is there.")
         try:
             answer = _run(request)
