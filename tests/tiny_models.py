@@ -57,7 +57,7 @@ def make_model(
             built.get_layer("logits").set_weights([100 * kernel, bias])
         if own.task == "instances":  # neither are there distances as long as those of objects
             kernel, bias = built.get_layer("prob").get_weights()
-            built.get_layer("prob").set_weights([40 * kernel, bias])
+            built.get_layer("prob").set_weights([40 * kernel, bias - 0.1 * len(kernel.shape) + 0.3])
             kernel, bias = built.get_layer("dist").get_weights()
             built.get_layer("dist").set_weights([4 * kernel, bias + 5])
         built.save_weights(str(model.weights(which)))
@@ -77,6 +77,7 @@ def make_model(
             pixel_size={"Y": 0.25, "X": 0.25},
             pixel_unit="µm",
             training={"images": 3, "best_epoch": 2, "versions": {"tensorflow": tf.__version__}},
+            thresholds={"probability": 0.5, "nms": 0.4} if own.task == "instances" else {},
             quality={"psnr": {"input": 20.25, "prediction": 25.5}},
             authors=["Ada L.", "Grace H."],
         )

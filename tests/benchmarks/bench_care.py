@@ -4,14 +4,14 @@ Data: FMD denoising, 12 fields of view with two noisy frames each (`data/README.
 field: 8 fields train, 1 validates, 3 are held out, one of each microscope. Budget: 8 epochs of 50 steps of 16
 patches of 64×64; network of depth 2, kernel 3, 32 filters; as many validation patches for both.
 
-Both normalize by the percentiles 2 and 99.8 in training and prediction. Otherwise each works in its own way: csbdeep
-cuts 100 patches per image beforehand, we draw patches as we go. Both keep the best weights and predict with them; both
-predictions are returned to the image's units by the percentiles of the noisy image and compared with the truth on the
+Both normalize noisy images by their percentiles 2 and 99.8, and return predictions to the image's units by these.
+Otherwise each works in its own way: csbdeep cuts 100 patches per image beforehand and normalizes the clean image by
+its own percentiles, we draw patches as we go and, since these pairs have the same units, normalize the clean image as
+its noisy partner. Both keep the best weights and predict with them; predictions are compared with the truth on the
 scale of 8 bits (range 255): as they are, and after a linear fit to the truth as the quality control has it. Neither
-may be lower than csbdeep's by more than 0.1 dB. How to read the first: the noisy image's percentiles lie wider than
-the clean one's, so that even the truth itself, normalized and returned in that way, reaches only the row "perfect".
-It therefore depends on brightness and contrast of the prediction more than on what was restored, and differs much
-from seed to seed.
+may be lower than csbdeep's by more than 0.1 dB. The row "perfect" is what a network that errs nowhere would reach in
+csbdeep's way: the noisy image's percentiles lie wider than the clean one's, so the truth itself, normalized and
+returned, is no longer the truth. Whoever wants to compare the networks alone looks at the fitted figures.
 
 Each trainer runs in a process of its own with TensorFlow's own choice of threads. The two train in turns, epoch by
 epoch, one standing still while the other works, so that whatever else the machine does meets both alike. Steps per
@@ -21,24 +21,29 @@ not. The ratio is the median of the ratios of neighboring epochs.
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 from skimage.metrics import structural_similarity
-from turns import Turns, run_seed, speed_ratio
+from trainers import (
+    compare,
+    fields,
+    keras_stopwatch,
+    main,
+    open_patches,
+    pixels_per_second,
+    run_seeds,
+    train_ours,
+)
+from turns import Turns
 
 HELD_OUT = ("Confocal_BPAE_B", "TwoPhoton_BPAE_R", "WideField_BPAE_B")
 VALIDATION = ("Confocal_MICE",)
 EPOCHS, STEPS, BATCH, PATCH, PATCHES_PER_IMAGE = 8, 50, 16, 64, 100
 DEPTH, KERNEL, FILTERS, LEARNING_RATE = 2, 3, 32, 4e-4
 PERCENTILES = (2, 99.8)
-PREDICTION_ROUNDS = 3
 TRAINERS = ("csbdeep", "dl4fiji")
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
@@ -102,13 +107,9 @@ def returned(truth: np.ndarray, source: np.ndarray) -> np.ndarray:
 def judge(predict: Any, pairs: Pairs) -> dict[str, float]:
     """Predict the held-out images and return their accuracy, and pixels per second once warm."""
     predictions = [predict(source) for source, _ in pairs]
-    began = time.perf_counter()
-    for _ in range(PREDICTION_ROUNDS):
-        for source, _ in pairs:
-            predict(source)
-    seconds = (time.perf_counter() - began) / PREDICTION_ROUNDS
+    speed = pixels_per_second(predict, [source for source, _ in pairs])
     figures = accuracy([(truth, image) for (_, truth), image in zip(pairs, predictions, strict=True)])
-    return figures | {"pixels_per_second": sum(source.size for source, _ in pairs) / seconds}
+    return figures | {"pixels_per_second": speed}
 
 
 def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, Any]:
@@ -141,12 +142,7 @@ def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, Any]:
     model = CARE(config, f"csbdeep-{seed}", basedir=str(work))
     model.prepare_for_training()
     turns = Turns(STEPS)
-
-    class Stopwatch(tf.keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            turns.epoch_ended()
-
-    model.callbacks.append(Stopwatch())
+    model.callbacks.append(keras_stopwatch(turns))
     model.train(source, target, validation_data=validation)
     normalizer = PercentileNormalizer(*PERCENTILES)
     figures = judge(lambda image: model.predict(image.astype(np.float32), "YX", normalizer), read_pairs(data / "test"))
@@ -155,29 +151,18 @@ def train_csbdeep(data: Path, work: Path, seed: int) -> dict[str, Any]:
 
 def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, Any]:
     """Train by `dl4fiji.training.run.train` and predict with the model folder that it makes."""
-    from dl4fiji import networks
-    from dl4fiji.model import ModelFolder
     from dl4fiji.prediction.predictor import Predictor
-    from dl4fiji.progress import SilentProgress
-    from dl4fiji.training.run import train
 
     turns = Turns(STEPS)
-
-    class Stopwatch(SilentProgress):
-        def epoch(self, row: dict[str, float]) -> None:
-            super().epoch(row)
-            turns.epoch_ended()
-
-    folder = ModelFolder(work / f"dl4fiji-{seed}")
-    fields = SimpleNamespace(
-        source=str(data / "train" / "source"), target=str(data / "train" / "target"),
-        validation_source=str(data / "validation" / "source"),
-        validation_target=str(data / "validation" / "target"), axes="YX",
-    )  # fmt: skip
-    train(networks.get("care-2d"), fields, our_options(seed), work / f"job-{seed}", folder, Stopwatch())
+    folder, _ = train_ours("care-2d", our_fields(data), our_options(seed), work, seed, turns)
     predictor = Predictor(folder, "best")
     figures = judge(lambda image: predictor.predict_array(image, "YX"), read_pairs(data / "test"))
     return figures | turns.figures() | {"validation_patches": validation_patches(data)}
+
+
+def our_fields(data: Path) -> Any:
+    """Return where our training finds its images."""
+    return fields(data / "train", data / "validation", axes="YX")
 
 
 def our_options(seed: int) -> Any:
@@ -195,33 +180,15 @@ def our_options(seed: int) -> Any:
 
 def validation_patches(data: Path) -> int:
     """Return how many validation patches we draw, so that csbdeep is given as many (an even number)."""
-    from dl4fiji import networks
-    from dl4fiji.data.pairs import open_pairs
-    from dl4fiji.data.patches import PatchSource
-
-    options = our_options(0)
-    fields = SimpleNamespace(
-        source=str(data / "train" / "source"), target=str(data / "train" / "target"),
-        validation_source=str(data / "validation" / "source"),
-        validation_target=str(data / "validation" / "target"), axes="YX",
-    )  # fmt: skip
-    dataset = open_pairs(fields, "YXC", patch_size=options.patch_size)
-    dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
-    source = PatchSource(dataset, networks.get("care-2d").normalization(options, dataset), options, "YXC")
-    return len(source.validation()[0])
+    _, patches = open_patches("care-2d", our_fields(data), our_options(0))
+    return len(patches.validation()[0])
 
 
 def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
     """Run both trainers for each seed, in turns, and return all figures."""
-    data, work = build / "data", build / "work"
+    data = build / "data"
     prepare(shared, data)
-    work.mkdir(parents=True, exist_ok=True)
-    runs = []
-    for seed in range(seeds):
-        for figures in run_seed(__file__, TRAINERS, seed, data, work):
-            runs.append(figures)
-            told = {name: round(value, 3) for name, value in figures.items() if isinstance(value, float)}
-            print(f"{figures['trainer']} seed {seed}: {json.dumps(told)}", flush=True)
+    runs = run_seeds(__file__, TRAINERS, data, build / "work", seeds)
     pairs = read_pairs(data / "test")
     inputs = accuracy([(truth, source) for source, truth in pairs])
     perfect = accuracy([(truth, returned(truth, source)) for source, truth in pairs])
@@ -230,42 +197,11 @@ def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and spread (largest minus smallest) per trainer, and how we compare."""
-    names = (
-        "psnr", "psnr_fitted", "ssim", "steps_per_second", "cpu_ms_per_step", "pixels_per_second", "seconds",
-        "peak_mib", "others_cpu",
-    )  # fmt: skip
-    summary: dict[str, Any] = {}
-    for trainer in TRAINERS:
-        rows = [run for run in runs if run["trainer"] == trainer]
-        summary[trainer] = {name: mean_and_spread([row[name] for row in rows]) for name in names}
-    theirs, ours = (summary[trainer] for trainer in TRAINERS)
-    for name in ("psnr", "psnr_fitted"):
-        summary[f"{name}_difference"] = ours[name]["mean"] - theirs[name]["mean"]
-    summary["pixels_per_second_ratio"] = ours["pixels_per_second"]["mean"] / theirs["pixels_per_second"]["mean"]
-    summary["steps_per_second_ratio"] = speed_ratio(runs, TRAINERS)
-    summary["cpu_per_step_ratio"] = ours["cpu_ms_per_step"]["mean"] / theirs["cpu_ms_per_step"]["mean"]
+    summary = compare(runs, TRAINERS, ("psnr", "psnr_fitted", "ssim"))
     no_worse = min(summary["psnr_difference"], summary["psnr_fitted_difference"]) >= -0.1
     summary["passed"] = no_worse and summary["steps_per_second_ratio"] >= 0.95
     return summary
 
 
-def mean_and_spread(values: list[float]) -> dict[str, float]:
-    """Return the mean and the difference of the largest and the smallest."""
-    return {"mean": float(np.mean(values)), "spread": float(np.ptp(values))}
-
-
-def main() -> None:
-    """Be the process of one trainer."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--trainer", choices=TRAINERS, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--result", type=Path, required=True)
-    arguments = parser.parse_args()
-    trainer = {"csbdeep": train_csbdeep, "dl4fiji": train_dl4fiji}[arguments.trainer]
-    figures = trainer(arguments.data, arguments.result.parent, arguments.seed)
-    arguments.result.write_text(json.dumps(figures), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    main("Be the process of one trainer.", {"csbdeep": train_csbdeep, "dl4fiji": train_dl4fiji})

@@ -19,25 +19,31 @@ since both work on all cores.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import time
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import tifffile
-from bench_care import mean_and_spread
-from turns import Turns, run_seed, speed_ratio
+from trainers import (
+    ROUNDS,
+    alternate,
+    compare,
+    fields,
+    keras_stopwatch,
+    main,
+    open_patches,
+    pixels_per_second,
+    run_seeds,
+    train_ours,
+)
+from turns import Turns
 
 TRAINERS = ("stardist", "dl4fiji")
 PERCENTILES = (1, 99.8)
-ROUNDS = 9
 FASTER = 3.0
 """Our targets are to be made at least so many times as fast as stardist's."""
 MARGIN = 0.01
@@ -112,15 +118,12 @@ def judge(predict: Callable[[np.ndarray], np.ndarray], folder: Path) -> dict[str
 
     pairs = read_pairs(folder)
     found = [predict(image) for image, _ in pairs]
-    began = time.perf_counter()
-    for image, _ in pairs:
-        predict(image)
-    seconds = time.perf_counter() - began
+    speed = pixels_per_second(predict, [image for image, _ in pairs], rounds=1)
     score = matching_dataset([labels.astype(int) for _, labels in pairs], found, thresh=0.5, show_progress=False)
     return {
         "f1": float(score.f1), "panoptic_quality": float(score.panoptic_quality),
         "mean_matched_score": float(score.mean_matched_score),
-        "pixels_per_second": sum(image.size for image, _ in pairs) / seconds,
+        "pixels_per_second": speed,
     }  # fmt: skip
 
 
@@ -178,12 +181,7 @@ def train_stardist(data: Path, work: Path, seed: int) -> dict[str, Any]:
     }
     model.prepare_for_training()
     turns = Turns(budget.steps)
-
-    class Stopwatch(tf.keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            turns.epoch_ended()
-
-    model.callbacks.append(Stopwatch())
+    model.callbacks.append(keras_stopwatch(turns))
     model.train(*parts["train"], validation_data=parts["validation"], augmenter=augment, seed=seed)
     thresholds = model.optimize_thresholds(*parts["validation"])
     figures = judge(lambda image: model.predict_instances(normalized(image))[0], data / "test")
@@ -192,37 +190,19 @@ def train_stardist(data: Path, work: Path, seed: int) -> dict[str, Any]:
 
 def train_dl4fiji(data: Path, work: Path, seed: int) -> dict[str, Any]:
     """Train by `dl4fiji.training.run.train` and predict with the model folder that it makes."""
-    from dl4fiji import networks
-    from dl4fiji.model import ModelFolder
     from dl4fiji.prediction.instances import open_predictor
-    from dl4fiji.progress import SilentProgress
-    from dl4fiji.training.run import train
 
     budget = SETS[data.name]
     turns = Turns(budget.steps)
-
-    class Stopwatch(SilentProgress):
-        def epoch(self, row: dict[str, float]) -> None:
-            super().epoch(row)
-            turns.epoch_ended()
-
-    folder = ModelFolder(work / f"dl4fiji-{seed}")
-    info = train(
-        networks.get(budget.network), our_fields(data), our_options(budget, seed), work / f"job-{seed}", folder,
-        Stopwatch(),
-    )  # fmt: skip
+    folder, info = train_ours(budget.network, our_fields(data), our_options(budget, seed), work, seed, turns)
     predictor, axes = open_predictor(folder), "ZYX"[-len(budget.patch) :]
     figures = judge(lambda image: predictor.predict_array(image, axes).astype(int), data / "test")
     return figures | turns.figures() | info.thresholds
 
 
-def our_fields(data: Path) -> SimpleNamespace:
+def our_fields(data: Path) -> Any:
     """Return where our training finds its images."""
-    return SimpleNamespace(
-        source=str(data / "train" / "images"), target=str(data / "train" / "labels"),
-        validation_source=str(data / "validation" / "images"), validation_target=str(data / "validation" / "labels"),
-        axes="",
-    )  # fmt: skip
+    return fields(data / "train", data / "validation", source="images", target="labels")
 
 
 def our_options(budget: Budget, seed: int) -> Any:
@@ -242,22 +222,22 @@ def measure_targets(data: Path) -> dict[str, dict[str, float]]:
     return {name: _compare(data / name, SETS[name]) for name in ("dsb2018-nuclei", "nuclei-3d")}
 
 
+def targets_alone(shared: Path) -> dict[str, dict[str, float]]:
+    """Prepare the data and measure the targets."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(shared, Path(folder))
+        return measure_targets(Path(folder))
+
+
 def _compare(data: Path, budget: Budget) -> dict[str, float]:
-    from dl4fiji import networks
-    from dl4fiji.data.pairs import open_pairs
-    from dl4fiji.data.patches import PatchSource
     from dl4fiji.keras_setup import prepare as prepare_keras
-    from dl4fiji.network import target_form
 
     prepare_keras()
     from stardist.models.model2d import StarDistData2D
     from stardist.models.model3d import StarDistData3D
 
-    network: Any = networks.get(budget.network)
     options = our_options(budget, 0)
-    dataset = open_pairs(our_fields(data), network.axes, form=target_form(network, options))
-    dataset = dataset.split(options.validation_percent, options.seed, options.patch_size)
-    source = PatchSource(dataset, network.normalization(options, dataset), options, network.axes)
+    network, source = open_patches(budget.network, our_fields(data), options)
     config = their_config(budget)
 
     def generator(images: list[np.ndarray], labels: list[np.ndarray], length: int, augmenter: Any = None) -> Any:
@@ -272,10 +252,10 @@ def _compare(data: Path, budget: Budget) -> dict[str, float]:
 
     patches = [source.draw(0, step)[1][..., 0] for step in range(ROUNDS + 1)]
     same = [generator([one.astype(np.float32) for one in batch], list(batch), 1) for batch in patches]
-    theirs, ours = _alternate(lambda i: same[i][0], lambda i: network._targets(patches[i], options), budget.batch)
+    theirs, ours = alternate(lambda i: same[i][0], lambda i: network._targets(patches[i], options), budget.batch)
     pairs = [(normalized(image), labels) for image, labels in read_pairs(data / "train")]
     whole = generator(*map(list, zip(*pairs, strict=True)), ROUNDS + 1, augment)
-    whole_theirs, whole_ours = _alternate(
+    whole_theirs, whole_ours = alternate(
         lambda i: whole[i], lambda i: network.batch(source, options, 0, i), budget.batch
     )
     return {
@@ -284,33 +264,12 @@ def _compare(data: Path, budget: Budget) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _alternate(theirs: Callable[[int], Any], ours: Callable[[int], Any], count: int) -> tuple[float, float]:
-    """Return patches per second of both, working by turns: of the median of the rounds after the first."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for index in range(ROUNDS + 1):
-        for work, found in zip((theirs, ours), seconds, strict=True):
-            began = time.perf_counter()
-            work(index)
-            found.append(time.perf_counter() - began)
-            time.sleep(0.05)  # OpenMP's threads go on for some time after their work
-    return count / float(np.median(seconds[0][1:])), count / float(np.median(seconds[1][1:]))
-
-
 def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
     """Measure the targets, run both trainers on each set for each seed, in turns, and return all figures."""
     data = build / "data"
     prepare(shared, data)
     targets = measure_targets(data)
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for name in SETS:
-        work = build / name
-        work.mkdir(parents=True, exist_ok=True)
-        runs[name] = []
-        for seed in range(seeds):
-            for figures in run_seed(__file__, TRAINERS, seed, data / name, work):
-                runs[name].append(figures)
-                told = {key: round(value, 3) for key, value in figures.items() if isinstance(value, float)}
-                print(f"{name}, {figures['trainer']} seed {seed}: {json.dumps(told)}", flush=True)
+    runs = {name: run_seeds(__file__, TRAINERS, data / name, build / name, seeds) for name in SETS}
     sets = {name: summarize(of_set) for name, of_set in runs.items()}
     fast = all(row["ratio"] >= FASTER for row in targets.values())
     summary = {"sets": sets, "passed": fast and all(row["passed"] for row in sets.values())}
@@ -319,41 +278,14 @@ def run(shared: Path, build: Path, seeds: int) -> dict[str, Any]:
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and spread (largest minus smallest) per trainer, and how we compare."""
-    names = (
-        "f1", "panoptic_quality", "mean_matched_score", "steps_per_second", "cpu_ms_per_step", "pixels_per_second",
-        "seconds", "peak_mib", "others_cpu",
-    )  # fmt: skip
-    summary: dict[str, Any] = {}
-    for trainer in TRAINERS:
-        rows = [run for run in runs if run["trainer"] == trainer]
-        summary[trainer] = {name: mean_and_spread([row[name] for row in rows]) for name in names}
-    theirs, ours = (summary[trainer] for trainer in TRAINERS)
-    summary["f1_difference"] = ours["f1"]["mean"] - theirs["f1"]["mean"]
-    summary["pixels_per_second_ratio"] = ours["pixels_per_second"]["mean"] / theirs["pixels_per_second"]["mean"]
-    summary["steps_per_second_ratio"] = speed_ratio(runs, TRAINERS)
+    summary = compare(runs, TRAINERS, ("f1", "panoptic_quality", "mean_matched_score"))
     summary["passed"] = summary["f1_difference"] >= -MARGIN and summary["steps_per_second_ratio"] >= 0.95
     return summary
 
 
-def main() -> None:
-    """Be the process of one trainer, or measure the targets alone."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("what", nargs="?", choices=("targets",))
-    parser.add_argument("--trainer", choices=TRAINERS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, help="prepared folder of one set; with targets, of all")
-    parser.add_argument("--result", type=Path)
-    default = os.environ.get("DL4FIJI_SHARED", str(Path(__file__).resolve().parents[3] / "shared"))
-    parser.add_argument("--shared", type=Path, default=Path(default), help="folder that holds data/")
-    arguments = parser.parse_args()
-    if arguments.what == "targets":
-        prepare(arguments.shared, arguments.data)
-        print(json.dumps(measure_targets(arguments.data), indent=2))
-        return
-    trainer = {"stardist": train_stardist, "dl4fiji": train_dl4fiji}[arguments.trainer]
-    figures = trainer(arguments.data, arguments.result.parent, arguments.seed)
-    arguments.result.write_text(json.dumps(figures), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        "Be the process of one trainer, or measure the targets alone.",
+        {"stardist": train_stardist, "dl4fiji": train_dl4fiji},
+        {"targets": targets_alone},
+    )

@@ -121,6 +121,7 @@ def test_patches_are_previewed(run: Run, pairs: Path, tmp_path: Path) -> None:
         (("predict", "no-such-model", "/tmp"), "no-such-model"),
         (("predict", "m", "/tmp", "--weights", "worst"), "must be best or last"),
         (("predict", "m", "/tmp", "--tile-size", "-1"), "must be from 0 to 65536"),
+        (("predict", "m", "/tmp", "--nms-threshold", "1"), "--nms-threshold is 1 but must be from 0 to below 1"),
         (("export", "no-such-model"), "no-such-model"),
         (("export", "no-such-model", "--check"), "no-such-model"),
         (("export", "../x", "--check"), "use up to 100 letters"),

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from dl4fiji.data.augmentation import Augmentation
+from dl4fiji.data.augmentation import KNOTS, Augmentation, _spline
 
 STILL = Augmentation(
     flip=False, rotate=False, intensity_scale=0, intensity_offset=0, noise=0, turn=0, zoom=0, elastic=0
@@ -101,3 +102,12 @@ def test_restoration_leaves_the_noise_alone():
     augmentation = Augmentation.for_restoration()
     plans = [augmentation.plan(np.random.default_rng(seed), 16, 16) for seed in range(50)]
     assert all(plan.shifts is None and plan.noise == 0 and plan.margin == (0, 0) for plan in plans)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (61, 30), (4, 5)])
+def test_elastic_deformation_is_the_cubic_spline_through_its_knots(size):
+    knots = np.random.default_rng(1).normal(0, 2, (2, KNOTS, KNOTS))
+    factors = (1, size[0] / KNOTS, size[1] / KNOTS)
+    expected = ndimage.zoom(knots, factors, order=3, mode="nearest", grid_mode=True)
+    found = _spline(size[0]) @ knots @ _spline(size[1]).T
+    np.testing.assert_allclose(found, expected, atol=1e-12)

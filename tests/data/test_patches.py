@@ -329,3 +329,29 @@ def test_real_pairs(shared_data):
     assert 0.02 < y.mean() < 0.6
     for a, b in zip(x, y, strict=True):
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.3
+
+
+def test_targets_may_be_normalized_as_their_sources(folders):
+    """So a network that errs nowhere gives the true intensities; by their own percentiles it would not."""
+
+    class Chosen(TrainingOptions):
+        target_normalization: str = "source"
+
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        clean = np.arange(48.0 * 64).reshape(48, 64) + 3000 * number
+        write_image(folders.source / f"{number}.tif", (clean + rng.normal(0, 300, clean.shape)).astype("f4"), "YX")
+        write_image(folders.target / f"{number}.tif", clean.astype("f4"), "YX")
+    normalization = PercentileNormalization(low=2, high=98)
+    for form, exact in (("source", True), ("own", False)):
+        values = Chosen(**options().model_dump() | {"patch_size": (16, 16), "target_normalization": form})
+        patches = source_of(folders, normalization=normalization, values=values)
+        sources = {sample.name: sample.source for sample in patches.dataset.train}
+        scales = [fit(normalization, source) for source in sources.values()]
+        _, target = patches.draw(0, 0)
+        steps = []
+        for patch in target[..., 0]:
+            # Along X the clean images rise by 1: the scale of the patch is that of one of the sources, or not.
+            slope = float(np.diff(patch, axis=1).mean())
+            steps.append(min(abs(slope * scale.scale[0] - 1) for scale in scales))
+        assert (max(steps) < 1e-3) is exact

@@ -20,7 +20,7 @@ from dl4fiji.model import ModelFolder
 from dl4fiji.networks import NETWORKS
 from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.progress import SilentProgress
-from tiny_models import exported, exported_network
+from tiny_models import exported, exported_network, smooth
 
 pytestmark = [pytest.mark.jvm, pytest.mark.timeout(600)]
 
@@ -70,6 +70,39 @@ def test_i1_the_zip_for_csbdeep_runs_too(version: str, engines_home: Home, tmp_p
     _, found = run_engine(engine, tmp_path, probe, engines_home, SilentProgress())
     assert found["output"].shape[-1] == 4
     assert probe.difference(found) <= TOLERANCE
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_i1_the_zip_for_stardist_gives_the_same_objects(version: str, engines_home: Home, tmp_path: Path) -> None:
+    """What the StarDist plugin does with it: every pixel of the output is a candidate, those off the grid are 0."""
+    from stardist import polygons_to_label
+    from stardist.matching import matching
+    from stardist.nms import non_maximum_suppression
+
+    from dl4fiji.prediction.instances import InstancePredictor
+
+    engine = _engine(version, engines_home)
+    model = exported_network("stardist-2d")
+    assert not model.csbdeep_zip.exists(), "one zip, so that nobody takes the wrong one"
+    unpack(model.stardist_zip, tmp_path)
+    assert json.loads((tmp_path / "thresholds.json").read_text())["prob"] == model.read().thresholds["probability"]
+    predictor, image = InstancePredictor(model), smooth(64, 96, seed=5)
+    x = fit(model.read().normalization, image, "YX").apply(image[..., np.newaxis])
+    probe = Probe(x[np.newaxis], {"output": predictor.predict_normalized(x)[np.newaxis]}, 1.0)
+    _, found = run_engine(engine, tmp_path, probe, engines_home, SilentProgress())
+    assert probe.difference(found) <= TOLERANCE
+    output, thresholds = found["output"][0], predictor.thresholds
+    points, prob, dist = non_maximum_suppression(
+        np.maximum(output[..., 1:], 1e-3),
+        output[..., 0],
+        b=4,
+        prob_thresh=thresholds.probability,
+        nms_thresh=thresholds.overlap,
+    )
+    theirs = polygons_to_label(dist, points, image.shape, prob)
+    ours = predictor.predict_array(image, "YX", tile_size=32).astype(np.int32)
+    assert len(points) > 20
+    assert matching(ours, theirs, thresh=0.99).f1 == 1.0
 
 
 def test_the_certificate_tells_what_every_engine_did(engines_home: Home, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from dl4fiji.client import ServiceClient
-from dl4fiji.errors import ConflictError, DataError, OptionError
+from dl4fiji.errors import ConflictError, DataError, InputError, OptionError
 from dl4fiji.jobs.job import DataRequest, JobState, PredictRequest, TrainRequest
 from serving import ServiceProcess, wait_for_end, wait_until
 
@@ -72,6 +72,8 @@ def test_a_training_is_canceled_resumed_and_its_model_used(
     assert len(predicted.result["files"]) == 4
     assert tifffile.imread(tmp_path / "out" / "field 0.tif").shape == (96, 96)
     service.authorized("GET", f"/jobs/{prediction.id}")
+    with pytest.raises(InputError, match="makes images, neither masks nor objects"):
+        client.submit(PredictRequest(model="blobs", source=pairs.source, probability_threshold=0.5))
 
 
 def test_what_cannot_be_trained_is_told_at_once(client: ServiceClient, pairs: DataRequest, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from conformance import Case
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.pairs import open_pairs
 from dl4fiji.data.patches import PatchSource
@@ -75,5 +77,24 @@ def small_patches(
         options = small_options(network)
         dataset = small_dataset(network).split(options.validation_percent, options.seed, options.patch_size)
         return PatchSource(dataset, network.normalization(options, dataset), options, network.axes)
+
+    return make
+
+
+@pytest.fixture
+def case(
+    small_options: Callable[..., Any],
+    small_dataset: Callable[[Network], Dataset],
+    small_patches: Callable[[Network], PatchSource],
+) -> Callable[[Network], Case]:
+    """Return a network with what the rules of conformance need to try it out."""
+
+    def make(network: Network) -> Case:
+        return Case(
+            network,
+            partial(small_options, network),
+            partial(small_dataset, network),
+            partial(small_patches, network),
+        )
 
     return make

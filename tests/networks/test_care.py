@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.data.pairs import open_pairs
+from dl4fiji.data.writer import write_image
 from dl4fiji.errors import OptionError
+from dl4fiji.jobs.job import DataRequest
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.networks import get
 from dl4fiji.options import check_options
@@ -116,3 +120,35 @@ def test_loss_is_the_one_asked_for(values: dict[str, Any], formula: Any) -> None
     source, target = (rng.random((2, 16, 16, 1), np.float32) for _ in range(2))
     loss = network.compile(model, options).test_on_batch(source, target, return_dict=True)["loss"]
     assert loss == pytest.approx(formula(target, model.predict_on_batch(source)), rel=1e-4)
+
+
+def test_how_clean_images_are_normalized_follows_from_the_pairs(tmp_path: Path) -> None:
+    network, rng = get("care-2d"), np.random.default_rng(0)
+    options: Any = network.Options(patch_size=(16, 16))  # type: ignore[call-arg]
+    for name, gain, expected in (("same", 1, "source"), ("bright", 8, "own")):
+        for number in range(3):
+            clean = 500 + 400 * np.sin(np.add.outer(np.arange(64), np.arange(64)) / 9 + number)
+            for role, image in (("source", rng.poisson(clean)), ("target", gain * clean)):
+                (tmp_path / name / role).mkdir(parents=True, exist_ok=True)
+                write_image(tmp_path / name / role / f"{number}.tif", image.astype(np.uint16), "YX")
+        fields = DataRequest(source=str(tmp_path / name / "source"), target=str(tmp_path / name / "target"))
+        dataset = open_pairs(fields, network.axes).split(30, 1)
+        settled, remarks = network.settle(options, dataset)
+        assert settled.target_normalization == expected
+        assert network.settle(settled, dataset)[0] == settled
+        assert remarks == []
+
+
+def test_clean_images_of_other_channels_cannot_be_normalized_as_their_sources(tmp_path: Path) -> None:
+    network = get("care-2d")
+    for role, shape in (("source", (32, 32)), ("target", (2, 32, 32))):
+        (tmp_path / role).mkdir()
+        for number in range(2):
+            image = np.random.default_rng(number).integers(0, 255, shape).astype(np.uint8)
+            write_image(tmp_path / role / f"{number}.tif", image, "CYX"[-len(shape) :])
+    fields = DataRequest(source=str(tmp_path / "source"), target=str(tmp_path / "target"))
+    dataset = open_pairs(fields, network.axes).split(30, 1)
+    with pytest.raises(OptionError, match=r"1 channel\(s\) and the clean ones 2: set it to own"):
+        network.settle(network.Options(target_normalization="source"), dataset)  # type: ignore[call-arg]
+    auto = network.Options(patch_size=(16, 16))  # type: ignore[call-arg]
+    assert network.settle(auto, dataset)[0].target_normalization == "own"

@@ -15,7 +15,7 @@ from dl4fiji.data.background import Background, Grid, allowed_starts
 from dl4fiji.data.dataset import Dataset, Sample
 from dl4fiji.data.image import ImageSource
 from dl4fiji.data.masks import class_weights
-from dl4fiji.data.normalization import EPSILON, Normalization, Pixels, fit
+from dl4fiji.data.normalization import EPSILON, Normalization, Pixels, Scale, fit
 from dl4fiji.data.patch_size import check_patch_size
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
@@ -39,11 +39,16 @@ Place = tuple[str, tuple[slice, ...]]
 class _Pixels:
     """The pixels of one image in the network's axes, from memory or from the file, and their scale."""
 
-    def __init__(self, image: ImageSource, axes: str, normalization: Normalization | None, cached: bool) -> None:
+    def __init__(
+        self, image: ImageSource, axes: str, normalization: Normalization | Scale | None, cached: bool
+    ) -> None:
         self._image, self._axes = image, axes
         self._memory = np.ascontiguousarray(move_axes(image.read(), image.axes, axes)) if cached else None
         self.pixels: Pixels = image if self._memory is None else _Named(image, axes, self._memory)
-        self.scale = None if normalization is None else fit(normalization, self.pixels)
+        if normalization is None or isinstance(normalization, Scale):
+            self.scale = normalization
+        else:
+            self.scale = fit(normalization, self.pixels)
         self.offset = np.asarray(self.scale.offset if self.scale else (), np.float32)
         self.width = np.asarray(self.scale.scale if self.scale else (), np.float32)
 
@@ -309,7 +314,7 @@ class PatchSource:
             source = _Pixels(sample.source, self._axes, self._normalization, cached)
             target = None
             if sample.target is not None:
-                target = _Pixels(sample.target, self._axes, None if self._labels else self._normalization, cached)
+                target = _Pixels(sample.target, self._axes, self._target_scale(source), cached)
             if source.flat or (target is not None and target.flat):
                 flat.append(sample.name)
                 continue
@@ -324,6 +329,13 @@ class PatchSource:
                 raise DataError(f"{text}, so no image is left for {purpose}: give images with content.")
             self.warnings.append(f"{text} and is left out.")
         return loaded
+
+    def _target_scale(self, source: _Pixels) -> Normalization | Scale | None:
+        """Return by what a target is normalized; some networks take the scale of its source."""
+        if self._labels:
+            return None
+        by_source = getattr(self._options, "target_normalization", "own") == "source"
+        return source.scale if by_source else self._normalization
 
     def _check_size(self, sample: Sample) -> None:
         for axis, size in zip(self._spatial, self.patch_size, strict=True):

@@ -20,7 +20,6 @@ def to_onnx(frozen: FrozenGraph, name: str) -> bytes:
     """Return ``frozen`` as an ONNX model whose tensors bear the names of the signature's keys."""
     tf = import_tensorflow()
     from tf2onnx import tf_loader
-    from tf2onnx.optimizer import optimize_graph
     from tf2onnx.tfonnx import process_tf_graph
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -36,10 +35,25 @@ def to_onnx(frozen: FrozenGraph, name: str) -> bytes:
             output_names=outputs,
             tensors_to_rename={tensor: tensor.removesuffix(":0") for tensor in inputs + outputs},
         )
-    model = optimize_graph(converted).make_model(name)
+    model = _optimize(converted).make_model(name)
     _plain_upsampling(model)
     model.producer_name = "dl4fiji"
     return model.SerializeToString()
+
+
+def _optimize(graph: Any) -> Any:
+    """Return tf2onnx's ``graph`` optimized, without the step that may leave an axis too many.
+
+    Where a tensor has one channel, tf2onnx writes the transposition between channels first and last as a reshape of
+    computed shape. Its ``reshape_optimizer`` makes that a reshape to (1, N, spatial, 1) with a squeeze behind it, and
+    puts the squeeze before the consumers of the reshape. If the reshape is the graph's output there are none, and the
+    squeeze is lost. Whether it is, or an identity still follows, depends on the order of sets of names, which changes
+    from process to process and with what was converted before. The computed shape costs nothing.
+    """
+    from tf2onnx import optimizer
+
+    steps = {name: step for name, step in optimizer._optimizers.items() if name != "reshape_optimizer"}
+    return optimizer.optimize_graph(graph, optimizers=steps)
 
 
 def _plain_upsampling(model: Any) -> None:
@@ -73,9 +87,16 @@ def check_onnx(model: bytes, x: np.ndarray, expected: dict[str, np.ndarray], tol
     Raises
     ------
     DL4FijiError
-        If it exceeds ``tolerance``: the conversion went wrong, which is a mistake of the program.
+        If it exceeds ``tolerance``, or if the shapes differ: the conversion went wrong, which is a mistake of the
+        program.
     """
     found = run_onnx(model, x)
+    for name, values in expected.items():
+        if found[name].shape != values.shape:  # as arrays they might still be compared, by broadcasting
+            raise DL4FijiError(
+                f"The ONNX form of the network puts out the shape {found[name].shape} where the network puts out "
+                f"{values.shape}: please report this with the model's model.json."
+            )
     difference = max(float(np.max(np.abs(found[name] - expected[name]))) for name in expected)
     if not difference <= tolerance:
         raise DL4FijiError(

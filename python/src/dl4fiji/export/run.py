@@ -81,8 +81,8 @@ def export_model(
     Returns
     -------
     dict
-        ``package``, ``package_zip``, ``csbdeep_zip`` or ``stardist_zip`` (paths), ``certificate`` (engine to ``loaded``,
-        ``max_difference``, …) and ``findings`` of the check that are not good.
+        ``package``, ``package_zip``, ``csbdeep_zip`` or ``stardist_zip`` (paths), ``certificate`` (engine to
+        ``loaded``, ``max_difference``, …) and ``findings`` of the check that are not good.
 
     Raises
     ------

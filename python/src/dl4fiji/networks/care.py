@@ -3,6 +3,10 @@
 Weigert et al. 2018, Nature Methods 15:1090. The network is `csbdeep.internals.nets.common_unet`, a U-Net that
 learns the difference between input and target; loss and metrics are those of
 `csbdeep.internals.train.prepare_model`.
+
+csbdeep normalizes the clean image by its own percentiles, and returns a prediction by those of the noisy one, which
+lie wider: intensities are then not those of a clean image. Where the pairs have the same units, clean images are
+normalized here as their noisy partners, so that the way back is the right one.
 """
 
 from __future__ import annotations
@@ -10,13 +14,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.data.units import same_units
+from dl4fiji.errors import OptionError
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_multiples, check_odd, footprint, halo
-from dl4fiji.options import Size, TrainingOptions, option
-from dl4fiji.schedule import Plateau, Schedule
+from dl4fiji.networks.csbdeep_unet import (
+    CsbdeepUNet,
+    OddSide,
+    PlaneSize,
+    VolumeSize,
+    check_multiples,
+    check_percentiles,
+    footprint,
+)
+from dl4fiji.options import TrainingOptions, option
 
 if TYPE_CHECKING:
     from dl4fiji.data.dataset import Dataset
@@ -41,7 +54,7 @@ class CareOptions(TrainingOptions):
         advanced=True,
     )
     depth: int = option(3, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         5, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
     )
     first_filters: int = option(
@@ -61,6 +74,12 @@ class CareOptions(TrainingOptions):
     percentile_high: float = option(
         99.8, "This percentile of an image becomes 1 for the network.", ge=0, le=100, unit="%", advanced=True
     )
+    target_normalization: Literal["auto", "source", "own"] = option(
+        "auto",
+        "Percentiles that normalize the clean images: those of their noisy partners (source), so that restored images "
+        "keep the true intensities; their own, for pairs taken at another exposure; auto compares the pairs.",
+        advanced=True,
+    )
     background_rejection: bool = option(True, "Leave out patches whose target shows mostly background.")
     background_threshold: float = option(
         0.4,
@@ -70,17 +89,9 @@ class CareOptions(TrainingOptions):
         advanced=True,
     )
 
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        return check_odd(value)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.percentile_low >= self.percentile_high:
-            raise ValueError(
-                f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
-            )
+        check_percentiles(self.percentile_low, self.percentile_high)
         check_multiples(self.patch_size, self.depth)
         return self
 
@@ -88,50 +99,48 @@ class CareOptions(TrainingOptions):
 class Care2DOptions(CareOptions):
     """Options of CARE 2D."""
 
-    patch_size: Size = option((128, 128), "Size of a training patch along Y and X.", unit="pixels")
-
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "128x128")
+    patch_size: PlaneSize = option((128, 128), "Size of a training patch along Y and X.", unit="pixels")
 
 
 class Care3DOptions(CareOptions):
     """Options of CARE 3D."""
 
-    patch_size: Size = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
     patches_per_image: int = option(200, "Patches drawn from each image per epoch.", ge=1, le=1_000_000)
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     depth: int = option(2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
     )
 
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "16x64x64")
 
-
-class _Care:
+class _Care(CsbdeepUNet):
     """What CARE 2D and 3D have in common; see `dl4fiji.network.Network` for the methods' contracts."""
 
     task: Task = "restoration"
     data_form: DataForm = "paired"
     citations: Sequence[Citation] = (CARE_CITATION,)
-    axes: str
 
     @property
     def _spatial(self) -> str:
         return self.axes.removesuffix("C")
 
     def settle(self, options: CareOptions, dataset: Dataset) -> tuple[CareOptions, list[str]]:
-        """Return the options as they are: they leave nothing to the data."""
-        del dataset
-        return options, []
+        """Decide by the pairs how clean images are normalized, where that is left to them."""
+        alike = dataset.channels_in == dataset.channels_out
+        if options.target_normalization == "source" and not alike:
+            raise OptionError(
+                f"The option 'target_normalization' is 'source', but the noisy images have {dataset.channels_in} "
+                f"channel(s) and the clean ones {dataset.channels_out}: set it to own."
+            )
+        if options.target_normalization != "auto":
+            return options, []
+        low, high = options.percentile_low, options.percentile_high
+        alike = alike and same_units(dataset.train, dataset.network_axes, low, high)
+        return options.model_copy(update={"target_normalization": "source" if alike else "own"}), []
 
     def normalization(self, options: CareOptions, dataset: Dataset) -> PercentileNormalization:
-        """Return percentiles of each image and channel, the same for source and target."""
+        """Return percentiles of each image and channel."""
         del dataset
         return PercentileNormalization(low=options.percentile_low, high=options.percentile_high)
 
@@ -165,10 +174,6 @@ class _Care:
         prepare_model(model, tf.keras.optimizers.Adam(learning_rate=options.learning_rate), loss)
         return model
 
-    def schedule(self, options: CareOptions) -> Schedule:
-        """Halve the learning rate when the validation loss stays."""
-        return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
-
     def footprint(self, options: CareOptions, channels_in: int, channels_out: int) -> Footprint:
         """Return parameters and activations of csbdeep's U-Net."""
         return footprint(
@@ -186,15 +191,6 @@ class _Care:
         source, target = patches.validation()
         size = options.batch_size
         return [(source[i : i + size], target[i : i + size]) for i in range(0, len(source), size)]
-
-    def divisor(self, options: CareOptions) -> dict[str, int]:
-        """Return 2 to the number of poolings, for each spatial axis."""
-        step: int = 2**options.depth
-        return dict.fromkeys(self._spatial, step)
-
-    def halo(self, options: CareOptions) -> dict[str, int]:
-        """Return the radius of the U-Net's receptive field."""
-        return dict.fromkeys(self._spatial, halo(options.depth, options.kernel_size))
 
     def outputs(self, options: CareOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image and, when probabilistic, the scale of the Laplace distribution."""

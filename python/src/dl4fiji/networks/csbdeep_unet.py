@@ -1,12 +1,19 @@
 """What is known of csbdeep's U-Net (`csbdeep.internals.blocks.unet_block`) without building it.
 
 CARE and Noise2Void (`n2v.nets.unet_blocks.unet_block`) share it: two convolutions per level on the way down and up,
-two at the bottom, pooling and upsampling by 2 along every spatial axis.
+two at the bottom, pooling and upsampling by 2 along every spatial axis. Checks of options, which other U-Nets have
+too, are here as well.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
 from dl4fiji.network import Footprint
+from dl4fiji.options import Size
+from dl4fiji.schedule import Plateau, Schedule
 
 
 def check_dimensions(size: tuple[int, ...], axes: str, example: str) -> tuple[int, ...]:
@@ -23,6 +30,22 @@ def check_odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError(f"kernels have an odd side, such as {value - 1} or {value + 1}")
     return value
+
+
+def check_percentiles(low: float, high: float) -> None:
+    """Raise ValueError unless the options ``percentile_low`` and ``percentile_high`` are in this order."""
+    if low >= high:
+        raise ValueError(f"percentile_low ({low:g}) must lie below percentile_high ({high:g})")
+
+
+OddSide = Annotated[int, AfterValidator(check_odd)]
+"""Side of a kernel."""
+
+PlaneSize = Annotated[Size, AfterValidator(lambda size: check_dimensions(size, "YX", "128x128"))]
+"""Pixels along Y and X; one number means both."""
+
+VolumeSize = Annotated[Size, AfterValidator(lambda size: check_dimensions(size, "ZYX", "16x64x64"))]
+"""Pixels along Z, Y and X."""
 
 
 def check_multiples(size: tuple[int, ...], depth: int) -> None:
@@ -46,6 +69,28 @@ def halo(depth: int, kernel_size: int) -> int:
     radius, step = kernel_size // 2, 2**depth
     reach = 2 * radius * step + sum(4 * radius * 2**level for level in range(depth)) + step - 1
     return -(-reach // step) * step
+
+
+class CsbdeepUNet:
+    """What networks built on csbdeep's U-Net have in common; see `dl4fiji.network.Network` for the contracts.
+
+    Their options have ``depth``, ``kernel_size``, ``learning_rate`` and ``reduce_lr_patience``.
+    """
+
+    axes: str
+
+    def schedule(self, options: Any) -> Schedule:
+        """Halve the learning rate when the validation loss stays."""
+        return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
+
+    def divisor(self, options: Any) -> dict[str, int]:
+        """Return 2 to the number of poolings, for each spatial axis."""
+        step: int = 2**options.depth
+        return dict.fromkeys(self.axes.removesuffix("C"), step)
+
+    def halo(self, options: Any) -> dict[str, int]:
+        """Return the radius of the U-Net's receptive field."""
+        return dict.fromkeys(self.axes.removesuffix("C"), halo(options.depth, options.kernel_size))
 
 
 def footprint(

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from dl4fiji.data.blind_spots import Manipulator, box_sides, mask_patches
 from dl4fiji.data.normalization import FixedNormalization
 from dl4fiji.data.statistics import fixed_normalization
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_multiples, check_odd, footprint, halo
-from dl4fiji.options import Size, TrainingOptions, option
-from dl4fiji.schedule import Plateau, Schedule
+from dl4fiji.networks.csbdeep_unet import CsbdeepUNet, OddSide, PlaneSize, VolumeSize, check_multiples, footprint
+from dl4fiji.options import TrainingOptions, option
 
 if TYPE_CHECKING:
     from dl4fiji.data.dataset import Dataset
@@ -58,7 +57,7 @@ class Noise2VoidOptions(TrainingOptions):
         ge=0, le=100_000, unit="epochs", advanced=True,
     )  # fmt: skip
     depth: int = option(2, "Resolution levels of the U-Net; more see larger structures.", ge=1, le=5, advanced=True)
-    kernel_size: int = option(
+    kernel_size: OddSide = option(
         3, "Side of the convolution kernels, an odd number.", ge=3, le=11, unit="pixels", advanced=True
     )
     first_filters: int = option(
@@ -73,11 +72,6 @@ class Noise2VoidOptions(TrainingOptions):
     loss: Literal["mse", "mae"] = option(
         "mse", "What the training minimizes at the hidden pixels: mean squared or absolute error.", advanced=True
     )
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        return check_odd(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -95,33 +89,22 @@ class Noise2VoidOptions(TrainingOptions):
 class Noise2Void2DOptions(Noise2VoidOptions):
     """Options of Noise2Void 2D."""
 
-    patch_size: Size = option((64, 64), "Size of a training patch along Y and X.", unit="pixels")
-
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "64x64")
+    patch_size: PlaneSize = option((64, 64), "Size of a training patch along Y and X.", unit="pixels")
 
 
 class Noise2Void3DOptions(Noise2VoidOptions):
     """Options of Noise2Void 3D."""
 
-    patch_size: Size = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((16, 64, 64), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(16, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
 
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "16x64x64")
 
-
-class _Noise2Void:
+class _Noise2Void(CsbdeepUNet):
     """What Noise2Void 2D and 3D have in common; see `dl4fiji.network.Network` for the methods' contracts."""
 
     task: Task = "restoration"
     data_form: DataForm = "single"
     citations: Sequence[Citation] = (NOISE2VOID_CITATION,)
-    axes: str
 
     @property
     def _spatial(self) -> str:
@@ -174,10 +157,6 @@ class _Noise2Void:
         model.compile(optimizer=optimizer, loss=losses[options.loss], metrics=metrics)
         return model
 
-    def schedule(self, options: Noise2VoidOptions) -> Schedule:
-        """Halve the learning rate when the validation loss stays."""
-        return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)
-
     def footprint(self, options: Noise2VoidOptions, channels_in: int, channels_out: int) -> Footprint:
         """Return parameters and activations of n2v's U-Net, once or once per channel."""
         del channels_out
@@ -204,15 +183,6 @@ class _Noise2Void:
     def _mask(self, source: np.ndarray, options: Noise2VoidOptions, rng: np.random.Generator) -> Batch:
         boxes = box_sides(options.masked_pixels_percent, source.shape[1:-1])
         return mask_patches(source, boxes, options.neighborhood_radius, options.manipulator, rng)
-
-    def divisor(self, options: Noise2VoidOptions) -> dict[str, int]:
-        """Return 2 to the number of poolings, for each spatial axis."""
-        step: int = 2**options.depth
-        return dict.fromkeys(self._spatial, step)
-
-    def halo(self, options: Noise2VoidOptions) -> dict[str, int]:
-        """Return the radius of the U-Net's receptive field."""
-        return dict.fromkeys(self._spatial, halo(options.depth, options.kernel_size))
 
     def outputs(self, options: Noise2VoidOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image."""

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from dl4fiji.data.masks import MaskValues
 from dl4fiji.data.normalization import PercentileNormalization
 from dl4fiji.network import Batch, Citation, DataForm, Footprint, Output, Task
-from dl4fiji.networks.csbdeep_unet import check_dimensions, check_multiples
-from dl4fiji.options import Size, TrainingOptions, option
+from dl4fiji.networks.csbdeep_unet import PlaneSize, VolumeSize, check_multiples, check_percentiles
+from dl4fiji.options import TrainingOptions, option
 from dl4fiji.schedule import Plateau, Schedule
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ class UNetOptions(TrainingOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.percentile_low >= self.percentile_high:
-            raise ValueError(
-                f"percentile_low ({self.percentile_low:g}) must lie below percentile_high ({self.percentile_high:g})"
-            )
+        check_percentiles(self.percentile_low, self.percentile_high)
         check_multiples(self.patch_size, self.depth)
         return self
 
@@ -88,33 +85,23 @@ class UNetOptions(TrainingOptions):
 class UNet2DOptions(UNetOptions):
     """Options of U-Net 2D."""
 
-    patch_size: Size = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
+    patch_size: PlaneSize = option((256, 256), "Size of a training patch along Y and X.", unit="pixels")
     batch_size: int = option(4, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     dropout: float = option(
         0.5, "Share of the values in the two deepest levels that each step of the training leaves out.",
         ge=0, le=0.9, advanced=True,
     )  # fmt: skip
 
-    @field_validator("patch_size")
-    @classmethod
-    def _two_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "YX", "256x256")
-
 
 class UNet3DOptions(UNetOptions):
     """Options of U-Net 3D."""
 
-    patch_size: Size = option((16, 128, 128), "Size of a training patch along Z, Y and X.", unit="pixels")
+    patch_size: VolumeSize = option((16, 128, 128), "Size of a training patch along Z, Y and X.", unit="pixels")
     batch_size: int = option(2, "Patches that the network sees at a time; less needs less memory.", ge=1, le=4096)
     depth: int = option(3, "Poolings of the U-Net; more see larger structures.", ge=1, le=4, advanced=True)
     first_filters: int = option(
         32, "Convolution filters of the first level, doubled at each further level.", ge=1, le=512, advanced=True
     )
-
-    @field_validator("patch_size")
-    @classmethod
-    def _three_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return check_dimensions(value, "ZYX", "16x128x128")
 
 
 class _UNet:

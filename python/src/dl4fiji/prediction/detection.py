@@ -32,7 +32,7 @@ BORDER = 2
 BATCH_BYTES = 48 * 2**20
 """New candidates that are gathered before any are settled."""
 
-WAITING_LIMIT = 512 * 2**20
+WAITING_LIMIT = 256 * 2**20
 """Bytes of candidates that may wait."""
 
 LEAST_REACH = 32

@@ -23,7 +23,7 @@ from dl4fiji.options import check_options
 from dl4fiji.prediction.detection import Candidates, Detector, ReachError
 from dl4fiji.prediction.objects import Measurements, ObjectTable, draw
 from dl4fiji.prediction.predictor import STORED, Predictor, Thresholds
-from dl4fiji.prediction.rois import RoiZip
+from dl4fiji.prediction.rois import MOST, RoiZip
 from dl4fiji.prediction.runners import Backend
 from dl4fiji.prediction.samples import ArrayImage, Image, Layout, from_network, to_network
 from dl4fiji.prediction.shapes import Polygons, Polyhedra, Shapes
@@ -60,9 +60,7 @@ class InstancePredictor(Predictor):
         super().__init__(folder, which, backend, thresholds)
         self.shapes, self.grid = shapes_and_grid(self.info)
         stored = stored_thresholds(self.info)
-        self.thresholds = Thresholds(
-            thresholds.probability or stored.probability, thresholds.overlap or stored.overlap
-        )
+        self.thresholds = Thresholds(thresholds.probability or stored.probability, thresholds.overlap or stored.overlap)
         # Beside what the layers take there is the output, at the size of the image and once more in our hands.
         self._bytes_per_pixel += 8 * (1 + self.shapes.rays)
 
@@ -160,7 +158,9 @@ class InstancePredictor(Predictor):
     def _write(self, source: ImageSource, layout: Layout, found: Found, paths: list[Path], progress: Progress) -> int:
         """Write label image, ROIs and table of an image; return the number of objects."""
         own, shape = layout.result_axes(source.axes, 1)
-        metadata = replace(source.metadata, display_ranges=(), luts=(), channel_names=())
+        most = max(1, *(len(objects) for _, objects in found)) if found else 1
+        ranges = ((0.0, float(most)),) * dict(zip(own, shape, strict=True)).get("C", 1)
+        metadata = replace(source.metadata, display_ranges=ranges, luts=(), channel_names=())
         channels = self.recipe.channels_in
         total = 0
         with ExitStack() as stack:
@@ -183,9 +183,13 @@ class InstancePredictor(Predictor):
                     if isinstance(self.shapes, Polyhedra):
                         rois.add_slices(position, window, labels, objects.prob)
                 if isinstance(self.shapes, Polygons):
-                    corners = self.shapes.corners(objects.points, objects.dist)
-                    rois.add_polygons(position, corners, objects.prob, measured.pixels > 0)
+                    rois.add_polygons(position, self.shapes, objects, measured.pixels > 0)
                 total += table.add(position, objects.prob, measured)
+        if rois.left_out:
+            progress.warning(
+                f"{paths[1].name} holds the first {MOST} outlines; {rois.left_out} more would slow ImageJ down and "
+                "are in the label image and the table alone."
+            )
         return total
 
 

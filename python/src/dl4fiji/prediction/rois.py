@@ -15,9 +15,14 @@ import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
 from dl4fiji.files import atomic_path
+from dl4fiji.prediction.detection import Candidates
+from dl4fiji.prediction.shapes import Polygons
 from dl4fiji.prediction.tiling import Window
 
 CLASS = "object"
+
+MOST = 100_000
+"""ROIs in a zip at most: more would make ImageJ very slow; label image and table hold all objects."""
 
 
 class RoiZip:
@@ -34,6 +39,9 @@ class RoiZip:
     def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
         self._sizes = {axis: sizes.get(axis, 1) for axis in "TZC"}
         self._atomic = atomic_path(path)
+        self.left_out = 0
+        """ROIs beyond `MOST`."""
+        self._count = 0
 
     def __enter__(self) -> RoiZip:
         self._zip = zipfile.ZipFile(self._atomic.__enter__(), "w", zipfile.ZIP_DEFLATED)
@@ -44,23 +52,22 @@ class RoiZip:
         self._atomic.__exit__(*error)  # pyright: ignore[reportArgumentType]
 
     def add_polygons(
-        self, position: Mapping[str, int], corners: np.ndarray, prob: np.ndarray, seen: np.ndarray
+        self, position: Mapping[str, int], shapes: Polygons, objects: Candidates, seen: np.ndarray
     ) -> None:
-        """Write objects of a plane.
+        """Write objects of a plane, the most probable first.
 
         Parameters
         ----------
         position
             Of the plane along the looped axes.
-        corners
-            float32 (n, 2, rays): y and x, pixels from the center of the first one.
-        prob
-            Object probability (n,).
+        shapes, objects
+            What was found.
         seen
             Which objects are seen in the label image, bool (n,).
         """
         for index in np.flatnonzero(seen):
-            self._write(self._name(position, index, prob), corners[index, ::-1].T, position)
+            (corners,) = shapes.corners(objects.points[index : index + 1], objects.dist[index : index + 1])
+            self._write(self._name(position, index, objects.prob), corners[::-1].T, position)
 
     def add_slices(self, position: Mapping[str, int], window: Window, labels: np.ndarray, prob: np.ndarray) -> None:
         """Write the outlines of the objects of a volume in the slices of a block.
@@ -96,6 +103,10 @@ class RoiZip:
         return f"{before}{CLASS}-{index + 1:05d}-{prob[index]:.3f}"
 
     def _write(self, name: str, outline: np.ndarray, position: Mapping[str, int]) -> None:
+        if self._count == MOST:
+            self.left_out += 1
+            return
+        self._count += 1
         roi = ImagejRoi.frompoints((outline + 0.5).astype(np.float32), name=name)
         roi.roitype = ROI_TYPE.POLYGON
         several = [axis for axis, size in self._sizes.items() if size > 1]

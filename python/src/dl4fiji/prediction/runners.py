@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dl4fiji.errors import InputError
 from dl4fiji.model import ModelFolder
 
 Backend = Literal["auto", "onnx", "tensorflow"]
@@ -18,6 +19,11 @@ class OnnxRunner:
     """A network in ONNX Runtime on the CPU.
 
     Its memory arena is off: it keeps what the largest tile took, and tiles take the same each time.
+
+    Raises
+    ------
+    InputError
+        If the file says that the network puts out more or fewer axes than it takes in: a conversion that went wrong.
     """
 
     title = "ONNX Runtime on the CPU"
@@ -29,19 +35,30 @@ class OnnxRunner:
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
+        self._path = path
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._output = self._session.get_outputs()[0].name
+        output = self._session.get_outputs()[0]
+        self._output = output.name
+        self._check_axes(len(output.shape), len(self._session.get_inputs()[0].shape))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the network's output (spatial, C) for ``x`` (spatial, C); MemoryError if memory does not suffice."""
         batch = np.ascontiguousarray(x[np.newaxis], np.float32)
         try:
             result: Any = self._session.run([self._output], {"input": batch})[0]
-            return result[0]
         except Exception as error:  # ONNX Runtime has one class for all failures while running
             if _says_memory(error):
                 raise MemoryError(str(error)) from error
             raise
+        self._check_axes(result.ndim, batch.ndim)
+        return result[0]
+
+    def _check_axes(self, found: int, expected: int) -> None:
+        """Raise InputError unless there are as many axes as expected: NumPy would broadcast over one too many."""
+        if found != expected:
+            raise InputError(
+                f"The network in {self._path} puts out {found} axes but takes in {expected}: export the model again."
+            )
 
 
 class KerasRunner:

@@ -68,8 +68,7 @@ class Polygons:
 
     def bounds(self, points: np.ndarray, dist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Shapes.bounds`."""
-        corners = self.corners(points, dist)
-        return _widened(corners.min(axis=-1), corners.max(axis=-1))
+        return _bounds(points, dist, self._directions.T.astype(np.float32))
 
     def sizes(self, dist: np.ndarray) -> np.ndarray:
         """See `Shapes.sizes`."""
@@ -107,7 +106,7 @@ class Polyhedra:
     """
 
     def __init__(self, rays: Any) -> None:
-        self._rays = rays
+        self.directions = rays
         self.rays = len(rays)
         self._vertices = np.asarray(rays.vertices, np.float32)
         faces = np.asarray(rays.faces)
@@ -116,13 +115,8 @@ class Polyhedra:
         self._units = np.abs(np.linalg.det(self._vertices[faces].astype(np.float64))) / 6
 
     def bounds(self, points: np.ndarray, dist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Shapes.bounds`; axis by axis, for corners of all shapes at a time would fill the memory."""
-        low, high = np.empty(points.shape, np.float32), np.empty(points.shape, np.float32)
-        for axis in range(3):
-            along = dist * self._vertices[:, axis]
-            low[:, axis] = along.min(axis=1)
-            high[:, axis] = along.max(axis=1)
-        return _widened(low + points, high + points)
+        """See `Shapes.bounds`."""
+        return _bounds(points, dist, self._vertices)
 
     def sizes(self, dist: np.ndarray) -> np.ndarray:
         """See `Shapes.sizes`."""
@@ -140,7 +134,7 @@ class Polyhedra:
 
         # It sorts by the scores, and not stably: these leave the order as it is.
         scores = np.arange(len(points), 0, -1)
-        return non_maximum_suppression_3d_inds(dist, points, self._rays, scores, thresh=threshold, verbose=0)
+        return non_maximum_suppression_3d_inds(dist, points, self.directions, scores, thresh=threshold, verbose=0)
 
     def render(self, points: np.ndarray, dist: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
         """See `Shapes.render`.
@@ -167,8 +161,17 @@ class Polyhedra:
         return labels[tuple(slice(more, None) for more in margin)]
 
 
-def _widened(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole pixels; distances beyond any image (or none at all) are taken for very long ones."""
+def _bounds(points: np.ndarray, dist: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds for rays along ``directions`` (rays, axes), float32.
+
+    Axis by axis, for the corners of all shapes at a time would fill the memory. Distances beyond any image, or that are
+    no numbers, are taken for very long ones.
+    """
+    low, high = np.empty(points.shape, np.float32), np.empty(points.shape, np.float32)
+    for axis in range(points.shape[1]):
+        along = dist * directions[:, axis]
+        low[:, axis] = along.min(axis=1) + points[:, axis]
+        high[:, axis] = along.max(axis=1) + points[:, axis]
     limit = 2**30
     low = np.nan_to_num(low, nan=-limit, posinf=limit, neginf=-limit).clip(-limit, limit)
     high = np.nan_to_num(high, nan=limit, posinf=limit, neginf=-limit).clip(-limit, limit)

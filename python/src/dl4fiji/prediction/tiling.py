@@ -174,8 +174,6 @@ def predict_tiles(
     for number, tile in enumerate(tiles, start=1):
         stop_if_canceled(progress)
         result = run(read_mirrored(read, tile.read, shape))
-        # A runner was seen to leave a batch axis of length 1 before the spatial ones.
-        result = result.reshape(result.shape[-(len(shape) + 1) :])
         write(tile.write, result[tile.crop])
         progress.update(before + number, total)
 
