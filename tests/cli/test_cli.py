@@ -122,6 +122,15 @@ def test_a_model_to_start_from_may_be_named_by_a_relative_path(
         assert sentence in " ".join(done.stderr.split())
 
 
+def test_patches_are_previewed(run: Run, pairs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "patches.png"
+    done = run("train", "care-2d", "--source", pairs / "noisy", "--target", pairs / "clean", "--name", "a",
+               "--patch-size", "32", "--preview", file)  # fmt: skip
+    assert "9 training patches of 32×32 pixels with their targets, from 3 images. They are in" in done.stdout
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("jobs", "list", "--json").stdout) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

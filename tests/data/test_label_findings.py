@@ -109,7 +109,7 @@ def test_an_odd_image_among_good_ones_is_pointed_out(turn: Any, told: str, look:
 def test_small_cut_and_few_objects_and_single_images_are_told(look: Callable[..., Any]) -> None:
     small = look(grid_of_squares(5, step=8)).warnings
     assert any("median diameter of 5.0 pixels" in text for text in small)
-    assert any(text.startswith("cells0.tif is the only image") for text in small)
+    assert any(text.startswith("There is only one image with labels") for text in small)
     cut = look(_shifted(grid_of_squares())).warnings
     assert any("18 of 19 objects touch the border" in text for text in cut)
     assert any("only 19 objects" in text for text in cut)

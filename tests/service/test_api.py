@@ -6,9 +6,11 @@ import json
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dl4fiji.client import ServiceClient
+from dl4fiji.data.writer import write_image
 from dl4fiji.errors import ConflictError, InputError, NotFoundError, UnauthorizedError
 from dl4fiji.jobs.job import SelfTestRequest
 from serving import ServiceProcess, wait_for_end, wait_until
@@ -31,6 +33,30 @@ def test_networks_come_with_their_options(client: ServiceClient) -> None:
     epochs = care["options"]["properties"]["epochs"]
     assert (epochs["default"], epochs["minimum"]) == (100, 1)
     assert epochs["description"]
+
+
+def test_patches_are_previewed(client: ServiceClient, service: ServiceProcess, tmp_path: Path) -> None:
+    for number in range(2):
+        for role in ("noisy", "clean"):
+            (tmp_path / role).mkdir(exist_ok=True)
+            picture = np.random.default_rng(number).integers(0, 4000, (80, 80)).astype(np.uint16)
+            write_image(tmp_path / role / f"{number}.tif", picture // (1 + (role == "clean")), "YX")
+    data = {"source": str(tmp_path / "noisy"), "target": str(tmp_path / "clean")}
+    asked = {"kind": "train", "network": "care-2d", "name": "", "data": data, "options": {"patch_size": "32x32"}}
+    told, picture = client.preview(asked)
+    assert told["text"] == "9 training patches of 32×32 pixels with their targets, from 1 image."
+    assert told["patches"][0]["image"] in ("0.tif", "1.tif")
+    assert picture.startswith(b"\x89PNG")
+    status, headers, body = service.authorized("GET", f"/api/v1/previews/{told['id']}")
+    assert (status, headers["content-type"], body) == (200, "image/png", picture)
+    assert client.jobs() == []
+    with pytest.raises(NotFoundError, match="is not kept any more"):
+        client._call("GET", "/previews/none")
+    with pytest.raises(InputError, match="less than a patch of 128×128") as error:
+        client.preview({**asked, "options": {}})
+    assert len(error.value.problems) == 2
+    with pytest.raises(InputError, match="must be an absolute path"):
+        client.preview({**asked, "data": {**data, "source": "here"}})
 
 
 def test_states_filter_the_list(client: ServiceClient) -> None:

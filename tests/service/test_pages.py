@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dl4fiji.client import ServiceClient
 from dl4fiji.data.normalization import PercentileNormalization
+from dl4fiji.data.writer import write_image
 from dl4fiji.files import write_json
 from dl4fiji.home import Home
 from dl4fiji.jobs.job import DataRequest, JobState, SelfTestRequest, TrainRequest
@@ -259,6 +261,38 @@ def test_the_form_tells_all_that_is_wrong_then_queues(
     )
     for running in (job, blocker):
         client.cancel(running.id)
+    window.complaints = [text for text in window.complaints if "400 (Bad Request)" not in text]
+
+
+def test_patches_are_previewed_before_a_training(window: Window, service: ServiceProcess) -> None:
+    folder = service.home.root.parent / "preview"
+    for role in ("images", "labels"):
+        (folder / role).mkdir(parents=True)
+    for number in range(3):
+        labels = np.zeros((96, 96), np.uint16)
+        for index, (y, x) in enumerate(np.ndindex(5, 5), 1):
+            labels[4 + 18 * y :, 4 + 18 * x :][:11, :11] = index + 100 * number
+        noise = np.random.default_rng(number).integers(0, 200, labels.shape)
+        write_image(folder / "images" / f"{number}.tif", (400 * (labels > 0) + noise).astype(np.uint16), "YX")
+        write_image(folder / "labels" / f"{number}.tif", labels, "YX")
+    page = window.open("/train?network=stardist-2d")
+    page.fill("#source", str(folder / "images"))
+    page.fill("#target", str(folder / "nowhere"))
+    page.fill("#option-patch_size", "64x64")
+    page.click("#preview")
+    page.locator("#preview-status.bad").wait_for()
+    assert "does not exist" in page.inner_text("#preview-status")
+    assert page.is_hidden("#preview-figure")
+    page.fill("#target", str(folder / "labels"))
+    page.focus("#preview")
+    page.keyboard.press("Enter")
+    page.locator("#preview-figure:visible").wait_for()
+    alt = page.get_attribute("#preview-figure img", "alt")
+    assert alt.startswith("9 training patches of 64×64 pixels with their labels, from 2 images: ")
+    assert page.inner_text("figcaption") == alt
+    assert page.evaluate("document.querySelector('#preview-figure img').naturalWidth") > 900
+    assert not page.get_attribute("#preview", "aria-busy")
+    window.picture("preview")
     window.complaints = [text for text in window.complaints if "400 (Bad Request)" not in text]
 
 

@@ -29,7 +29,15 @@ class Client {
         URLEncoder.encode(text, 'UTF-8').replace('+', '%20')
     }
 
+    /** Return the content that {@code GET /api/v1/path} answers. */
+    byte[] download(String path) { exchange('GET', path, null, READ_MS, '*/*') }
+
     private Object send(String method, String path, Object body, int readMs) {
+        byte[] content = exchange(method, path, body, readMs, 'application/json, application/problem+json')
+        return content.length == 0 ? null : new JsonSlurper().parseText(new String(content, StandardCharsets.UTF_8))
+    }
+
+    private byte[] exchange(String method, String path, Object body, int readMs, String accept) {
         HttpURLConnection connection =
             (HttpURLConnection) new URL("$url/api/v1$path").openConnection(Proxy.NO_PROXY)
         try {
@@ -37,16 +45,16 @@ class Client {
             connection.connectTimeout = CONNECT_MS
             connection.readTimeout = readMs
             connection.setRequestProperty('Authorization', "Bearer $token")
-            connection.setRequestProperty('Accept', 'application/json, application/problem+json')
+            connection.setRequestProperty('Accept', accept)
             if (body != null) {
                 connection.doOutput = true
                 connection.setRequestProperty('Content-Type', 'application/json; charset=utf-8')
                 connection.outputStream.withCloseable { it.write(JsonOutput.toJson(body).getBytes(StandardCharsets.UTF_8)) }
             }
             int status = connection.responseCode
-            String text = read(status < 400 ? connection.inputStream : connection.errorStream)
-            if (status >= 400) throw fault(status, text)
-            return text.isEmpty() ? null : new JsonSlurper().parseText(text)
+            byte[] content = read(status < 400 ? connection.inputStream : connection.errorStream)
+            if (status >= 400) throw fault(status, new String(content, StandardCharsets.UTF_8))
+            return content
         } catch (IOException error) {
             throw new Unreachable("The DL4Fiji service at $url does not answer (${error.message}): " +
                 'Plugins ▸ DL4Fiji ▸ Service ▸ Start DL4Fiji Service starts it.')
@@ -55,8 +63,8 @@ class Client {
         }
     }
 
-    private static String read(InputStream stream) {
-        stream == null ? '' : stream.withCloseable { it.getText('UTF-8') }
+    private static byte[] read(InputStream stream) {
+        stream == null ? new byte[0] : stream.withCloseable { it.bytes }
     }
 
     private static Fault fault(int status, String text) {

@@ -5,7 +5,7 @@ class Field {
     String name
     String label
     String help
-    /** text, integer, number, boolean, choice, image, folder, file, path, model, job. */
+    /** text, integer, number, boolean, choice, image, labels (an image or outlines), folder, file, path, model, job, hidden (not in dialogs). */
     String kind
     /** What it is when nobody gives it. */
     String fallback

@@ -29,7 +29,10 @@ class Form {
     /** Takes texts by name, returns {@code [ok: true or false, text: what to say]}; runs beside the dialog. */
     private final Closure<Map> check
     String okLabel = 'OK'
-    /** Choices of fields of kind image, model and job: lists of texts by field name. */
+    /** A further button: its label, and what it does with the texts; it may show something for the dialog's window. */
+    String moreLabel = ''
+    Closure<Closure> moreAction
+    /** Choices of fields of kind image, labels, model and job: lists of texts by field name. */
     Map<String, List<String>> proposals = [:]
 
     private final Map<String, Closure<String>> readers = [:]
@@ -142,7 +145,7 @@ class Form {
                 return combo(field, field.choices, value, false)
             case ['model', 'job']:
                 return combo(field, proposals[field.name] ?: [], value, false)
-            case ['image', 'folder', 'file', 'path']:
+            case ['image', 'labels', 'folder', 'file', 'path']:
                 return withBrowse(field, combo(field, proposals[field.name] ?: [], value, true))
             default:
                 JTextField text = new JTextField(value, isShort(field) ? 8 : 24)
@@ -224,12 +227,37 @@ class Form {
         cancel.addActionListener { dialog.dispose() }
         JPanel panel = new JPanel()
         panel.layout = new BoxLayout(panel, BoxLayout.X_AXIS)
+        if (moreLabel) panel.add(actionButton())
         panel.add(Box.createHorizontalGlue())
         (ij.IJ.isMacOSX() || ij.IJ.isLinux() ? [cancel, ok] : [ok, cancel]).each {
             panel.add(Box.createHorizontalStrut(8))
             panel.add(it)
         }
         return panel
+    }
+
+    /** Runs {@code moreAction} beside the dialog and then, on the thread of events, what it returns. */
+    private JButton actionButton() {
+        JButton button = new JButton(moreLabel)
+        button.mnemonic = (int) moreLabel.charAt(0)
+        button.addActionListener {
+            int mine = ++version
+            Map<String, String> values = read()
+            button.enabled = false
+            say([ok: true, text: 'One moment…'])
+            Thread.start('DL4Fiji preview') {
+                Closure show = null
+                Map result = judge(values) { Map texts -> show = moreAction(texts); [ok: true, text: ''] }
+                SwingUtilities.invokeLater {
+                    button.enabled = true
+                    if (mine != version) return
+                    say(result)
+                    if (show) show(dialog)
+                    if (result.ok) changed()
+                }
+            }
+        }
+        return button
     }
 
     private void fit() {
@@ -273,9 +301,9 @@ class Form {
         }
     }
 
-    private Map judge(Map<String, String> values) {
+    private Map judge(Map<String, String> values, Closure<Map> look = check) {
         try {
-            return check(values)
+            return look(values)
         } catch (Fault fault) {
             return [ok: false, text: (fault.problems ?: [fault.message]).join('\n')]
         } catch (Exception error) {

@@ -1,11 +1,13 @@
 package dl4fiji
 
 import ij.ImagePlus
+import ij.gui.Roi
 
 /**
- * Turns what a user names as images into paths that the service can read: the title of an open image, or a path.
+ * Turns what a user names as images into paths that the service can read: the title of an open image, outlines
+ * ({@link Outlines}), or a path.
  *
- * An open image is written to a fresh folder of the service's inbox.
+ * Open images and outlines are written to a fresh folder of the service's inbox.
  */
 class Handover {
     /** Larger images are not written merely to check them while the dialog is open. */
@@ -22,15 +24,17 @@ class Handover {
         return image != null && OpenImages.size(image) > CHECK_BYTES
     }
 
-    /** Return a path for {@code text}; an empty text stays empty. An image is written once. */
+    /** Return a path for {@code text}; an empty text stays empty. Images and outlines are written once. */
     String path(String text) {
         ImagePlus image = open(text)
-        if (image == null) return home(text)
-        String key = "$image.ID $image.title"
-        if (!written[key]?.exists()) {
-            File folder = new File(((Map) client.post('/inbox')).folder as String)
-            written[key] = OpenImages.save(image, folder)
-        }
+        if (image != null) return once("$image.ID $image.title") { File folder -> OpenImages.save(image, folder) }
+        List<Roi> outlines = Outlines.find(text)
+        if (outlines == null) return home(text)
+        return once(text) { File folder -> Outlines.save(outlines, text, folder) }
+    }
+
+    private String once(String key, Closure<File> write) {
+        if (!written[key]?.exists()) written[key] = write(new File(((Map) client.post('/inbox')).folder as String))
         return written[key].path
     }
 

@@ -98,7 +98,7 @@ class Inputs {
         fields.each { field ->
             String value = values[field.name]
             if (value == field.fallback) return
-            if (field.kind in ['image', 'folder', 'file', 'path'] && ij.IJ.isWindows()) value = value.replace('\\', '/')
+            if (field.kind in ['image', 'labels', 'folder', 'file', 'path'] && ij.IJ.isWindows()) value = value.replace('\\', '/')
             ij.plugin.frame.Recorder.recordOption(field.name, recordable(value))
         }
         ij.plugin.frame.Recorder.saveCommand()  // now, not when the training has ended

@@ -50,13 +50,11 @@ class OpenImages {
     /**
      * Write an open image to {@code folder}, under its title made fit for a file name; the image itself stays as it is.
      *
-     * Axes, pixel size, channel colours, display ranges and slice labels go with it. Values of 8 and 16-bit images that
+     * Axes, pixel size, channel colours, display ranges, slice labels and the overlay go with it. Values of 8 and 16-bit images that
      * have a calibration function (signed 16-bit among them) are written as the 32-bit numbers that ImageJ shows.
      */
     static File save(ImagePlus image, File folder) {
-        String name = image.title.replaceAll(/(?i)\.tiff?$/, '').replaceAll(/[^\p{L}\p{N} ._+()-]/, '_').trim()
-        if (!(name =~ /[\p{L}\p{N}]/).find()) name = 'image'
-        File file = new File(folder, "${name.take(80)}.tif")
+        File file = new File(folder, "${fileName(image.title)}.tif")
         ImagePlus plain = image.calibration.calibrated() && image.bitDepth in [8, 16] ? calibrated(image) : image
         try {
             write(plain, file)
@@ -68,6 +66,12 @@ class OpenImages {
         return file
     }
 
+    /** Return a title made fit for a file name, without ending. */
+    static String fileName(String title) {
+        String name = title.replaceAll(/(?i)\.tiff?$/, '').replaceAll(/[^\p{L}\p{N} ._+()-]/, '_').trim()
+        return (name =~ /[\p{L}\p{N}]/).find() ? name.take(80) : 'image'
+    }
+
     /** As ij.io.FileSaver does it, which besides renames the image and marks it as saved. */
     private static void write(ImagePlus image, File file) {
         FileSaver saver = new FileSaver(image)
@@ -77,6 +81,7 @@ class OpenImages {
         info.info = image.infoProperty
         info.description = saver.descriptionString
         info.properties = image.propertiesAsArray
+        info.overlay = Outlines.encoded(image)
         if (image.stackSize > 1 || image.hasImageStack()) {
             String[] labels = (1..image.stackSize).collect { stack.getSliceLabel(it) } as String[]
             if (labels.any { it != null }) info.sliceLabels = labels
@@ -96,6 +101,7 @@ class OpenImages {
         ImagePlus result = new ImagePlus(image.title, stack)
         result.setDimensions(image.NChannels, image.NSlices, image.NFrames)
         result.openAsHyperStack = image.hyperStack
+        result.overlay = image.overlay
         result.calibration = image.calibration.copy().with { disableDensityCalibration(); it }
         return image.composite ? new CompositeImage(result, ((CompositeImage) image).mode) : result
     }

@@ -3,7 +3,7 @@ package dl4fiji
 /** Trains a network: all commands of the menu Train. */
 class Train {
     private static final List<String> DATA = ['source', 'target', 'validation_source', 'validation_target', 'axes']
-    private static final List<String> OTHER = ['name', 'start_from', 'authors', 'wait']
+    private static final List<String> OTHER = ['name', 'start_from', 'authors', 'wait', 'preview']
 
     private final String network
     private final String title
@@ -28,6 +28,7 @@ class Train {
         boolean wait = inputs.flag('wait')
         connect()
         Map request = request(inputs)
+        if (inputs.text('preview')) return preview(request, new File(Handover.home(inputs.text('preview'))))
         List<String> warnings = report((Map) client.post('/check', request))
         Map job = (Map) client.post('/jobs', request)
         Gui.log("$job.title: started as job $job.id.")
@@ -49,11 +50,21 @@ class Train {
         List<String> open = OpenImages.titles()
         Map<String, String> start = Session.last(title)
         List<String> pair = OpenImages.proposePair()
+        List<String> drawn = Outlines.names()
+        boolean labels = fields.any { it.kind == 'labels' }
         if (open) start += paired(fields) ? [source: pair[0], target: pair[1]] : [source: pair[0]]
+        if (labels && open.size() == 1 && drawn) start.target = drawn[0]
         start.name = ''
-        Form form = new Form(title, description, fields, start, { preview(fields, it) })
+        List<Field> shown = fields.findAll { it.kind != 'hidden' }
+        Form form = new Form(title, description, shown, start, { check(fields, it) })
         form.okLabel = 'Train'
-        form.proposals = DATA.collectEntries { [it, open] } + [start_from: [''] + modelNames()]
+        form.moreLabel = 'Preview'
+        form.moreAction = { Map<String, String> values ->
+            Preview preview = new Preview(client, request(Inputs.typed(fields, values)))
+            return { java.awt.Window owner -> preview.show(owner) }
+        }
+        form.proposals = fields.findAll { it.kind in ['image', 'labels'] }
+            .collectEntries { [it.name, it.kind == 'labels' ? open + drawn : open] } + [start_from: [''] + modelNames()]
         try {
             Map<String, String> values = form.ask()
             Session.keep(title, values)
@@ -66,7 +77,7 @@ class Train {
     private List<String> modelNames() { ((List<Map>) client.get('/models'))*.name }
 
     /** Say what would happen, or what is wrong. */
-    private Map preview(List<Field> fields, Map<String, String> values) {
+    private Map check(List<Field> fields, Map<String, String> values) {
         if (!values.source.trim() || (paired(fields) && !values.target.trim())) {
             String needed = fields.findAll { it.name in ['source', 'target'] }*.label*.uncapitalize().join(' and ')
             return [ok: false, text: "Choose $needed: open images, folders or files.".toString()]
@@ -77,6 +88,15 @@ class Train {
         Map answer = (Map) client.post('/check', request(inputs))
         if (answer.problems) return [ok: false, text: ((List) answer.problems).take(4).join('\n')]
         return [ok: true, text: ([answer.summary] + (List) answer.warnings).findAll().join('\n')]
+    }
+
+    /** Write the first training patches to a file in place of training. */
+    private Map<String, Object> preview(Map request, File file) {
+        Preview preview = new Preview(client, request)
+        preview.save(file)
+        preview.warnings.each { Gui.log("Warning: $it") }
+        Gui.log("$preview.text They are in $file.")
+        return [folder: file.absoluteFile.parent, files: file.path]
     }
 
     private Map request(Inputs inputs) {

@@ -139,6 +139,18 @@ class ServiceClient:
         """Return what a training would do: ``problems``, ``warnings``, ``summary``, ``forecast``."""
         return self._call("POST", "/check", request)
 
+    def preview(self, request: Any) -> tuple[dict[str, Any], bytes]:
+        """Return the patches that a training would see first (``text``, ``patches``, ``warnings``), and their picture.
+
+        The picture is the content of a PNG file.
+        """
+        told = self._call("POST", "/preview", request)
+        path = f"/api/v1/previews/{_quoted(told['id'])}"
+        response, content = self._exchange("GET", path, None, self._headers({"Accept": "image/png"}))
+        if response.status >= 400:
+            raise _error(response.status, content)
+        return told, content
+
     def submit(self, request: Any) -> Job:
         """Queue a request, one of the models of `dl4fiji.jobs.job` or a dict, and return its job."""
         return _job(self._call("POST", "/jobs", request))

@@ -33,6 +33,7 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
 #@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, zip or package; also of csbdeep, n2v, stardist.", advanced=true, required=false, persist=false) start_from
 #@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
+#@ java.util.concurrent.atomic.AtomicReference (label="Preview", kind="hidden", description="In macros: a PNG file to write nine training patches with their targets to; nothing is trained then.", advanced=true, required=false, persist=false) preview
 #@output String job
 #@output String state
 #@output String model

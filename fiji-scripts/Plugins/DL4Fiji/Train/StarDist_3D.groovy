@@ -2,9 +2,9 @@
 //
 // The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
-// happen. In a macro: run("StarDist 3D", "source=[/data/noisy] target=[/data/clean] epochs=50 name=[my model]");
-#@ java.util.concurrent.atomic.AtomicReference (label="Source (noisy)", kind="image", description="Noisy or blurred images: an open image, a file or a folder.", required=false, persist=false) source
-#@ java.util.concurrent.atomic.AtomicReference (label="Target (clean)", kind="image", description="The same fields, clean: an open image, a file, or a folder with the same file names.", required=false, persist=false) target
+// happen. In a macro: run("StarDist 3D", "source=[/data/images] target=[/data/labels] epochs=50 name=[my model]");
+#@ java.util.concurrent.atomic.AtomicReference (label="Images", kind="image", description="Images with objects: an open image, a file or a folder.", required=false, persist=false) source
+#@ java.util.concurrent.atomic.AtomicReference (label="Labels", kind="labels", description="Labels of the objects: an open image, a file, a folder of label images or ROI sets, the overlay of an open image, or the ROI Manager.", required=false, persist=false) target
 #@ java.util.concurrent.atomic.AtomicReference (label="Name of the model", kind="text", description="Empty: made from the source's name.", required=false, persist=false) name
 #@ java.util.concurrent.atomic.AtomicReference (label="Epochs", kind="integer", fallback="200", description="How often the training goes through its patches.", required=false, persist=false) epochs
 #@ java.util.concurrent.atomic.AtomicReference (label="Batch size", kind="integer", fallback="2", description="Patches that the network sees at a time; less needs less memory.", required=false, persist=false) batch_size
@@ -35,10 +35,11 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Backbone", kind="choice", fallback="unet", options="unet|resnet", description="What the network consists of: a U-Net, or residual blocks, which see less far.", advanced=true, required=false, persist=false) backbone
 #@ java.util.concurrent.atomic.AtomicReference (label="Blocks", kind="integer", fallback="4", description="Residual blocks, if the backbone is resnet.", advanced=true, required=false, persist=false) blocks
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
-#@ java.util.concurrent.atomic.AtomicReference (label="Validation target", kind="image", description="The clean images for the validation source.", advanced=true, required=false, persist=false) validation_target
+#@ java.util.concurrent.atomic.AtomicReference (label="Validation labels", kind="labels", description="The labels of the validation source.", advanced=true, required=false, persist=false) validation_target
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
 #@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, zip or package; also of csbdeep, n2v, stardist.", advanced=true, required=false, persist=false) start_from
 #@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
+#@ java.util.concurrent.atomic.AtomicReference (label="Preview", kind="hidden", description="In macros: a PNG file to write nine training patches with their targets to; nothing is trained then.", advanced=true, required=false, persist=false) preview
 #@output String job
 #@output String state
 #@output String model

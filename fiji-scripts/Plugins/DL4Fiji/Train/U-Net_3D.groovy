@@ -4,7 +4,7 @@
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
 // happen. In a macro: run("U-Net 3D", "source=[/data/images] target=[/data/masks] epochs=50 name=[my model]");
 #@ java.util.concurrent.atomic.AtomicReference (label="Images", kind="image", description="Images to be segmented: an open image, a file or a folder.", required=false, persist=false) source
-#@ java.util.concurrent.atomic.AtomicReference (label="Masks", kind="image", description="The masks of the images: an open image, a file, or a folder with the same file names.", required=false, persist=false) target
+#@ java.util.concurrent.atomic.AtomicReference (label="Masks", kind="labels", description="The masks of the images: an open image, a file, a folder with the same file names, the overlay of an open image, or the ROI Manager.", required=false, persist=false) target
 #@ java.util.concurrent.atomic.AtomicReference (label="Name of the model", kind="text", description="Empty: made from the source's name.", required=false, persist=false) name
 #@ java.util.concurrent.atomic.AtomicReference (label="Epochs", kind="integer", fallback="100", description="How often the training goes through its patches.", required=false, persist=false) epochs
 #@ java.util.concurrent.atomic.AtomicReference (label="Batch size", kind="integer", fallback="2", description="Patches that the network sees at a time; less needs less memory.", required=false, persist=false) batch_size
@@ -27,10 +27,11 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Depth", kind="integer", fallback="3", description="Poolings of the U-Net; more see larger structures.", advanced=true, required=false, persist=false) depth
 #@ java.util.concurrent.atomic.AtomicReference (label="First filters", kind="integer", fallback="32", description="Convolution filters of the first level, doubled at each further level.", advanced=true, required=false, persist=false) first_filters
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
-#@ java.util.concurrent.atomic.AtomicReference (label="Validation masks", kind="image", description="The masks of the validation source.", advanced=true, required=false, persist=false) validation_target
+#@ java.util.concurrent.atomic.AtomicReference (label="Validation masks", kind="labels", description="The masks of the validation source.", advanced=true, required=false, persist=false) validation_target
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
 #@ java.util.concurrent.atomic.AtomicReference (label="Start from", kind="path", description="A model to go on from: its name here, or the path or web address (https://...#sha256=...) of a model folder, zip or package; also of csbdeep, n2v, stardist.", advanced=true, required=false, persist=false) start_from
 #@ java.util.concurrent.atomic.AtomicReference (label="Authors", kind="text", description="Names for the exported model, separated by semicolons.", advanced=true, required=false, persist=false) authors
+#@ java.util.concurrent.atomic.AtomicReference (label="Preview", kind="hidden", description="In macros: a PNG file to write nine training patches with their targets to; nothing is trained then.", advanced=true, required=false, persist=false) preview
 #@output String job
 #@output String state
 #@output String model

@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from dl4fiji.client import ServiceClient
+    from dl4fiji.jobs.job import TrainRequest
     from dl4fiji.network import Network
 
 _SOURCE = Annotated[Path, typer.Option(help="Folder or file of the images that the network will see.")]
@@ -31,6 +33,9 @@ _AUTHOR = Annotated[list[str] | None, typer.Option("--author", help="Author of t
 _EXPORT = Annotated[bool, typer.Option(help="Export the model for Fiji at the end.")]
 _WAIT = Annotated[bool, typer.Option(help="Stay until the training ends; the job goes on without.")]
 _DRY = Annotated[bool, typer.Option("--check", help="Only check data and options and say what would happen.")]
+_PREVIEW = Annotated[
+    Path | None, typer.Option(help="Only write nine training patches with their targets to this PNG file.")
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -105,6 +110,7 @@ def _command(network: Network) -> Any:
         ("export", _EXPORT, True),
         ("wait", _WAIT, True),
         ("check", _DRY, False),
+        ("preview", _PREVIEW, None),
         ("json", _JSON, False),
     ]
     options = [(name, _option_type(field), None) for name, field in network.Options.model_fields.items()]
@@ -179,6 +185,9 @@ def _train(network: Network, values: dict[str, Any], options: dict[str, Any]) ->
         export=values["export"],
     )
     with ServiceClient.connect(Home.default()) as client:
+        if values["preview"] is not None:
+            _preview(client, request, values["preview"], json=values["json"])
+            return
         report = client.check(request)
         if values["check"] and values["json"]:
             print_json(report)
@@ -200,6 +209,21 @@ def _train(network: Network, values: dict[str, Any], options: dict[str, Any]) ->
         print_result(job)
     else:
         print_line(f"Job {job.id} is queued: `dl4fiji jobs follow {job.id}` shows how it goes.")
+
+
+def _preview(client: ServiceClient, request: TrainRequest, file: Path, *, json: bool) -> None:
+    """Write a picture of the first training patches, and say what it shows."""
+    from dl4fiji.cli.output import print_json, print_plain, print_warning
+    from dl4fiji.files import write_bytes
+
+    told, picture = client.preview(request)
+    write_bytes(file, picture)
+    if json:
+        print_json(told)
+        return
+    for warning in told["warnings"]:
+        print_warning(warning)
+    print_plain(f"{told['text']} They are in {file}.")
 
 
 def print_result(job: Any) -> None:

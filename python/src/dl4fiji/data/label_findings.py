@@ -60,8 +60,8 @@ def suspicions(measured: Sequence[Objects], size: ObjectSize, *, complete: bool)
         )
     if complete and len({objects.name for objects in measured}) == 1:
         yield (
-            f"{measured[0].name} is the only image, so training and validation see parts of the same: "
-            "label a second image, and the figures will tell more."
+            "There is only one image with labels, so training and validation see parts of the same: "
+            "label a second one, and the figures will tell more."
         )
 
 

@@ -21,6 +21,7 @@ from dl4fiji.data.masks import QUICK, Seen, look, pictures, wrong_kind
 from dl4fiji.data.object_size import ObjectSize, summarize
 from dl4fiji.data.objects import measure_image
 from dl4fiji.data.readers import Reader, Window
+from dl4fiji.data.rois import RoiReader, outline_findings
 
 LARGEST = 2**31 - 1
 """Numbers of objects are signed 32-bit integers in training patches."""
@@ -130,14 +131,9 @@ def read_as_labels(
     if problems:
         return list(pairs), None, problems, []
     values = {value for one in seen for value in one.values} - {0}
-    warnings = []
-    merged = len(values) == 1 and not (quick and len(targets) > len(chosen))
-    if merged:
-        warnings.append(
-            f"The label images hold no value but 0 and {next(iter(values))}, like masks: each connected area is taken "
-            "for an object, so objects that touch each other count as one; give labels with a number per object to "
-            "keep them apart."
-        )
+    warnings = outline_findings(chosen)
+    complete, drawn = len(chosen) == len(targets), any(isinstance(image.reader, RoiReader) for image in targets)
+    merged = len(values) == 1 and complete and not drawn
     empty = [one.name for one in seen if one.empty]
     if empty:
         warnings.append(
@@ -156,8 +152,14 @@ def read_as_labels(
         per_image = pool.map(lambda image: list(measure_image(image, spatial_axes)), labels[: len(chosen)])
         measured = [objects for several in per_image for objects in several]
     size = summarize(measured, labels, spatial_axes)
+    if size is not None and merged and size.count > len(measured):
+        warnings.append(
+            f"The label images hold no value but 0 and {next(iter(values))}, like masks: each connected area is taken "
+            "for an object, so objects that touch each other count as one; give labels with a number per object to "
+            "keep them apart."
+        )
     if size is not None:
-        warnings += suspicions(measured, size, complete=len(chosen) == len(targets))
+        warnings += suspicions(measured, size, complete=complete)
     return converted, size, [], warnings
 
 

@@ -18,6 +18,7 @@ from dl4fiji.data.dataset import ImagePair
 from dl4fiji.data.image import ImageSource
 from dl4fiji.data.normalization import blocks
 from dl4fiji.data.readers import Reader, Window
+from dl4fiji.data.rois import outline_findings, with_classes
 from dl4fiji.errors import DataError
 
 MaskValues = Literal["foreground", "classes"]
@@ -115,6 +116,7 @@ def read_as_classes(
         ``classes`` are the values of the classes, background first; for one class (0, 255). With problems the pairs
         are those that were given.
     """
+    pairs, told = with_classes(pairs, one=form == "foreground")
     targets = [pair.target for pair in pairs if pair.target is not None]
     problems = findings.gather((image.path.name, text) for image in targets if (text := wrong_kind(image)))
     if problems or not targets:
@@ -128,6 +130,7 @@ def read_as_classes(
     problems, warnings = _judge(seen, form, quick)
     if problems:
         return list(pairs), (), problems, warnings
+    warnings = [*told, *outline_findings(chosen), *warnings]
     values = sorted({value for one in seen for value in one.values})
     classes = tuple(values) if form == "classes" else FOREGROUND
     soft = {image.path for image, one in zip(chosen, seen, strict=True) if one.soft}

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dl4fiji.data import findings
-from dl4fiji.data.image import list_images
+from dl4fiji.data.image import list_images, natural_key
+from dl4fiji.data.rois import is_roi_set
 from dl4fiji.errors import DataError
 
 
-def pair_files(source: str, target: str, problems: list[str]) -> list[tuple[str, Path, Path | None]]:
+def pair_files(
+    source: str, target: str, problems: list[str], *, outlines: bool = False
+) -> list[tuple[str, Path, Path | None]]:
     """Return name, source file and target file of each pair.
 
     Parameters
@@ -21,8 +24,13 @@ def pair_files(source: str, target: str, problems: list[str]) -> list[tuple[str,
         Two files or two folders; without ``target`` each file is alone.
     problems
         Takes what is wrong, one sentence each.
+    outlines
+        Targets may be ROI sets, named as their image with or without ``_rois``. Where source and target are the
+        same, an image's target is the ROI set beside it, or else the image itself: its overlay.
     """
     left, right = Path(source).expanduser(), Path(target).expanduser() if target else None
+    if outlines and right is not None and left.exists() and right.exists() and left.samefile(right):
+        return _with_own(left, problems)
     if right is not None and left.exists() and right.exists() and left.samefile(right):
         problems.append(f"Source and target are the same, {left}: choose the target images.")
         return []
@@ -37,7 +45,7 @@ def pair_files(source: str, target: str, problems: list[str]) -> list[tuple[str,
         if folder is None:
             continue
         try:
-            listed.append(list_images(folder))
+            listed.append(_list_targets(folder) if outlines and folder is right else list_images(folder))
         except DataError as error:
             problems.append(error.message)
     if right is None:
@@ -45,6 +53,37 @@ def pair_files(source: str, target: str, problems: list[str]) -> list[tuple[str,
     if len(listed) < 2:
         return []
     return _match(listed[0], listed[1], left, right, problems)
+
+
+def _with_own(place: Path, problems: list[str]) -> list[tuple[str, Path, Path | None]]:
+    """Return images with what was drawn on them: the ROI set beside each, or its own overlay."""
+    try:
+        images = [place] if place.is_file() else list_images(place)
+    except DataError as error:
+        problems.append(error.message)
+        return []
+    sets = _roi_sets(place.parent if place.is_file() else place)
+    return [(file.name, file, sets.get(_stem(file), file)) for file in images]
+
+
+def _roi_sets(folder: Path) -> dict[str, Path]:
+    """Return the ROI sets of a folder by the stem of the image that they belong to."""
+    files = (file for file in sorted(folder.iterdir()) if is_roi_set(file) and not file.name.startswith("."))
+    return {_stem(file): file for file in files if file.is_file()}
+
+
+def _list_targets(folder: Path) -> list[Path]:
+    """Return label images and ROI sets of a folder; of ROI sets those alone that have no label image beside them."""
+    sets = _roi_sets(folder) if folder.is_dir() else {}
+    try:
+        images = list_images(folder)
+    except DataError:
+        if not sets:
+            raise
+        images = []
+    known = {_stem(file) for file in images}
+    files = [*images, *(file for stem, file in sets.items() if stem not in known)]
+    return sorted(files, key=lambda file: (natural_key(file.name), file.name))
 
 
 def _match(
@@ -98,4 +137,5 @@ def some_names(files: Sequence[Path]) -> str:
 
 
 def _stem(file: Path) -> str:
-    return unicodedata.normalize("NFC", file.stem).casefold().removesuffix(".ome")
+    stem = unicodedata.normalize("NFC", file.stem).casefold().removesuffix(".ome")
+    return stem.removesuffix("_rois").removesuffix("-rois") if is_roi_set(file) else stem

@@ -19,6 +19,7 @@ from dl4fiji.data.labels import read_as_labels
 from dl4fiji.data.masks import QUICK, TargetForm, read_as_classes
 from dl4fiji.data.matching import pair_files
 from dl4fiji.data.object_size import ObjectSize
+from dl4fiji.data.rois import is_roi_set, open_rois
 from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 
@@ -98,6 +99,7 @@ def open_pairs(
     paired: bool = True,
     form: TargetForm | None = None,
     full: bool = False,
+    quick_beyond: int | None = None,
 ) -> Dataset:
     """Open training images and check their headers.
 
@@ -116,6 +118,8 @@ def open_pairs(
         images.
     full
         Read the pixels, too, and look for NaN, constant and identical images.
+    quick_beyond
+        Of masks or labels of more bytes than this together only the first few are read; None: all are.
 
     Raises
     ------
@@ -125,7 +129,9 @@ def open_pairs(
     found = _Findings()
     dataset = _open(data, network_axes, tuple(patch_size), paired, form is not None, full, found, None)
     if dataset is not None and form and not found.problems:
-        dataset = _with_meaning(dataset, form, found)
+        targets = (pair.target for pair in (*dataset.pairs, *dataset.validation_pairs))
+        total = sum(target.nbytes for target in targets if target is not None)
+        dataset = _with_meaning(dataset, form, found, quick=quick_beyond is not None and total > quick_beyond)
     if found.problems or dataset is None:
         raise DataError(found.problems[0], found.problems)
     return dataset
@@ -284,15 +290,19 @@ def _open_role(
     deadline: float | None,
 ) -> list[ImagePair]:
     """Pair, open and check the images of one pair of folders or files."""
-    named = pair_files(source.strip(), target.strip(), found.problems)
-    files = [file for _, *both in named for file in both if file is not None]
-    opened = _open_all(files, axes, found, deadline)
+    named = pair_files(source.strip(), target.strip(), found.problems, outlines=masks)
+    drawn = {left for _, left, right in named if right is not None and (right == left or is_roi_set(right))}
+    images = [right for _, left, right in named if right is not None and left not in drawn]
+    opened = _open_all([*(left for _, left, _ in named), *images], axes, found, deadline)
     _resolve_grey(opened, [file for _, file, _ in named], full, found)
-    _resolve_grey(opened, [file for _, _, file in named if file], full, found)
+    _resolve_grey(opened, images, full, found)
+    outlines = _open_outlines(
+        [(opened[a], b) for _, a, b in named if a in drawn & opened.keys() and b], network_axes, found
+    )
     pairs = [
-        ImagePair(opened[left], opened[right] if right else None, name)
+        ImagePair(opened[left], outlines[left] if left in drawn else opened[right] if right else None, name)
         for name, left, right in named
-        if left in opened and (right is None or right in opened)
+        if left in opened and (left in outlines if left in drawn else right is None or right in opened)
     ]
     spatial = network_axes.removesuffix("C")
     found.problems += findings.gather((pair.name, text) for pair in pairs if (text := findings.mismatch(pair, masks)))
@@ -308,6 +318,21 @@ def _open_role(
                 found.problems += problems
                 found.warnings += warnings
     return pairs
+
+
+def _open_outlines(
+    drawn: Sequence[tuple[ImageSource, Path]], network_axes: str, found: _Findings
+) -> dict[Path, ImageSource]:
+    """Return the outlines that belong to images as label images, by the path of the image."""
+    opened: dict[Path, ImageSource] = {}
+    problems: list[tuple[str, str]] = []
+    for image, file in drawn:
+        try:
+            opened[image.path] = open_rois(file, image, network_axes)
+        except DataError as error:
+            problems.append((file.name, error.message))
+    found.problems += findings.gather(problems)
+    return opened
 
 
 def _open_all(files: Sequence[Path], axes: str, found: _Findings, deadline: float | None) -> dict[Path, ImageSource]:

@@ -16,7 +16,8 @@ from dl4fiji.data.dataset import Dataset, Sample
 from dl4fiji.data.image import ImageSource
 from dl4fiji.data.masks import class_weights
 from dl4fiji.data.normalization import EPSILON, Normalization, Pixels, Scale, fit
-from dl4fiji.errors import DataError, OptionError
+from dl4fiji.data.patch_size import check_patch_size
+from dl4fiji.errors import DataError
 from dl4fiji.options import TrainingOptions
 from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
 
@@ -29,6 +30,10 @@ _VALIDATION_BYTES = 256 << 20
 _MANY_ROUNDS = 8
 _COUNTED = 4 << 20
 """Pixels of masks that are counted at a time."""
+
+
+Place = tuple[str, tuple[slice, ...]]
+"""Name of a sample and the window of a patch along the spatial axes."""
 
 
 class _Pixels:
@@ -220,18 +225,26 @@ class PatchSource:
             Float32, normalized, axes N and then the network's. Where there are no target images, the target is
             the source itself, not a copy. Labels of objects are int32.
         """
+        source, target, _ = self.draw_with_places(epoch, step)
+        return source, target
+
+    def draw_with_places(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray, list[Place]]:
+        """Return the batch of a step as `draw` does, and where each of its patches lies."""
         size = self._options.batch_size
         rng = np.random.default_rng([self._options.seed, 0, epoch, step])
         first = (epoch * self.steps_per_epoch + step) * size
         turns = (divmod(first + index, len(self._train)) for index in range(size))
-        chosen = (self._train[self._round(turn)[place]] for turn, place in turns)
+        chosen = [self._train[self._round(turn)[place]] for turn, place in turns]
         if self._augmentation is None:
-            return self._cut([(one, one.window(rng, self._spatial, self.patch_size)) for one in chosen])
+            cuts = [(one, one.window(rng, self._spatial, self.patch_size)) for one in chosen]
+            return *self._cut(cuts), [(one.sample.name, tuple(window)) for one, window in cuts]
         source, target = self._empty(size)
+        places: list[Place] = []
         for index, loaded in enumerate(chosen):
             window = loaded.window(rng, self._spatial, self.patch_size)
             self._vary(loaded, window, source[index], target[index], self._augmentation, rng)
-        return source, target
+            places.append((loaded.sample.name, tuple(window)))
+        return source, target, places
 
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the validation patches: a fixed grid over the validation images, without background.
@@ -385,30 +398,3 @@ def _background(options: TrainingOptions, labels: bool) -> Background | None:
     if not getattr(options, "background_rejection", False):
         return None
     return Background(threshold=getattr(options, "background_threshold", Background.threshold))
-
-
-def check_patch_size(size: Sequence[int], spatial_axes: str, divisor: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the patch size along ``spatial_axes``; a single number holds for all axes of a plane.
-
-    Raises
-    ------
-    OptionError
-        If the number of values is wrong or one is no multiple of the network's divisor; it names the nearest size.
-    """
-    if len(size) == 1 and spatial_axes == "YX":
-        size = (*size, *size)
-    given = "x".join(map(str, size))
-    if len(size) != len(spatial_axes):
-        example = "16x64x64" if "Z" in spatial_axes else "128x128"
-        raise OptionError(
-            f"The option 'patch_size' is {given!r} but must be {len(spatial_axes)} numbers, for "
-            f"{', '.join(spatial_axes)}, such as {example}."
-        )
-    steps = [divisor.get(axis, 1) for axis in spatial_axes]
-    fitting = [max(step, round(n / step) * step) for n, step in zip(size, steps, strict=True)]
-    if list(size) != fitting:
-        raise OptionError(
-            f"The option 'patch_size' is {given!r} but must be a multiple of {'x'.join(map(str, steps))}: "
-            f"take {'x'.join(map(str, fitting))}."
-        )
-    return tuple(size)

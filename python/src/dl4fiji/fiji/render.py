@@ -54,13 +54,37 @@ _MORE_DATA = (
         True,
     ),
     ("authors", "Authors", "text", "", "Names for the exported model, separated by semicolons.", True),
+    (
+        "preview",
+        "Preview",
+        "hidden",
+        "",
+        "In macros: a PNG file to write nine training patches with their targets to; nothing is trained then.",
+        True,
+    ),
 )
-_MASKS = {
-    "source": ("Images", "Images to be segmented: an open image, a file or a folder."),
-    "target": ("Masks", "The masks of the images: an open image, a file, or a folder with the same file names."),
-    "validation_target": ("Validation masks", "The masks of the validation source."),
+_DRAWN = "the overlay of an open image, or the ROI Manager"
+_TARGETS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "segmentation": {
+        "source": ("Images", "image", "Images to be segmented: an open image, a file or a folder."),
+        "target": (
+            "Masks",
+            "labels",
+            f"The masks of the images: an open image, a file, a folder with the same file names, {_DRAWN}.",
+        ),
+        "validation_target": ("Validation masks", "labels", "The masks of the validation source."),
+    },
+    "instances": {
+        "source": ("Images", "image", "Images with objects: an open image, a file or a folder."),
+        "target": (
+            "Labels",
+            "labels",
+            f"Labels of the objects: an open image, a file, a folder of label images or ROI sets, {_DRAWN}.",
+        ),
+        "validation_target": ("Validation labels", "labels", "The labels of the validation source."),
+    },
 }
-"""Label and help of inputs of networks that learn from masks."""
+"""Label, kind and help of inputs of networks that learn from masks or labels, by their task."""
 _WAIT = (
     "wait",
     "Wait until the end",
@@ -107,8 +131,9 @@ def render_network(network: Network) -> str:
     lines = [*data, *usual, _input(*_WAIT), *advanced, *more]
     lines += [f"#@output String {name}" for name in _OUTPUTS]
     texts = {key: _groovy(getattr(network, key)) for key in ("name", "title", "description")}
-    masks = network.task == "segmentation"
-    source, target = ("images", "masks") if masks else ("noisy", "clean")
+    source, target = (
+        ("images", _TARGETS[network.task]["target"][0].lower()) if network.task in _TARGETS else ("noisy", "clean")
+    )
     head = _HEAD.format(title=network.title, source=source, target=f" target=[/data/{target}]" if paired else "")
     return head + "\n".join(lines) + "\n" + _CALL.format(**texts)
 
@@ -119,10 +144,9 @@ def render() -> dict[Path, str]:
 
 
 def _told(row: tuple[str, str, str, str, str, bool], network: Network) -> tuple[str, str, str, str, str, bool]:
-    """Return the row of an input as it is called where networks learn from masks."""
+    """Return the row of an input as it is called where networks learn from masks or labels."""
     name, label, kind, fallback, help, advanced = row
-    if network.task == "segmentation":
-        label, help = _MASKS.get(name, (label, help))
+    label, kind, help = _TARGETS.get(network.task, {}).get(name, (label, kind, help))
     return name, label, kind, fallback, help, advanced
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dl4fiji import __version__
@@ -27,6 +27,7 @@ from dl4fiji.service.messages import (
     InstallRequest,
     LoginCode,
     NetworkEntry,
+    PatchPreview,
     Problem,
     Stopping,
 )
@@ -57,6 +58,23 @@ def networks() -> list[NetworkEntry]:
 def check(request: TrainRequest, service: Service) -> CheckReport:
     """Look at name, options and the headers of the images; nothing is changed. The name may be empty."""
     return CheckReport(**submission.check(request, service.home, service.store))
+
+
+@router.post("/preview", summary="Show the first patches of a training before it starts", tags=["jobs"])
+def preview(request: TrainRequest, service: Service) -> PatchPreview:
+    """Draw nine patches with their targets as the training would; the name may be empty, nothing is changed."""
+    submission.check_places(request)
+    return PatchPreview(**service.previews.make(request))
+
+
+@router.get(
+    "/previews/{name}", summary="Return the picture of a preview", tags=["jobs"],
+    responses={200: {"content": {"image/png": {}}, "description": "Nine patches and their targets."}},
+    response_class=Response,
+)  # fmt: skip
+def preview_picture(name: str, service: Service) -> Response:
+    """Return it as PNG; the last few previews are kept."""
+    return Response(service.previews.picture(name), media_type="image/png")
 
 
 @router.post("/jobs", summary="Queue a training, prediction or export", status_code=201, tags=["jobs"])

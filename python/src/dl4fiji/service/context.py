@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,6 +13,7 @@ from dl4fiji.jobs.scheduler import Scheduler
 from dl4fiji.jobs.store import JobStore
 from dl4fiji.service.credentials import Credentials
 from dl4fiji.service.hub import Hub
+from dl4fiji.service.previews import Previews
 from dl4fiji.service.submission import Intake
 
 
@@ -36,6 +37,7 @@ class Context:
     credentials: Credentials
     port: int
     stop: Callable[[], None]
+    previews: Previews = field(default_factory=Previews)
 
     @property
     def url(self) -> str:

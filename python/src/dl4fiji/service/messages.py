@@ -52,6 +52,17 @@ class CheckReport(BaseModel):
     )
 
 
+class PatchPreview(BaseModel):
+    """The patches that a training would see first."""
+
+    id: str = Field(description="Names the picture: GET previews/{id}.")
+    text: str = Field(description="What the picture shows, in a sentence.")
+    patches: list[dict[str, Any]] = Field(
+        description="Per patch: image, window (axis to first and last pixel), objects (labels) or foreground (masks)."
+    )
+    warnings: list[str] = Field(description="What to think about, a sentence each.")
+
+
 class EventEntry(BaseModel):
     """Something that happened to a job."""
 

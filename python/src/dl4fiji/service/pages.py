@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from dl4fiji.errors import DL4FijiError, NotFoundError, UnauthorizedError
 from dl4fiji.jobs.job import DataRequest, TrainRequest
@@ -16,6 +17,7 @@ from dl4fiji.service.credentials import SESSION_SECONDS
 from dl4fiji.service.forms import Form, changed, option_fields
 from dl4fiji.service.guard import cookie_name
 from dl4fiji.service.rendering import STATIC, elapsed, render, static_file
+from dl4fiji.service.submission import check_places
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -117,6 +119,15 @@ async def start_training(request: Request, service: Service) -> Response:
         return HTMLResponse(_train_page(network, given, error.problems or [error.message]), error.status)
     service.scheduler.wake()
     return RedirectResponse(f"/jobs/{queued.id}", 303)
+
+
+@router.post("/train/preview", response_class=JSONResponse)
+async def preview(request: Request, service: Service) -> JSONResponse:
+    """Draw the first patches of the training that the form asks for."""
+    form = Form.read(dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)))
+    asked = _train_request(form.fields.get("network", ""), form)
+    check_places(asked)
+    return JSONResponse(await run_in_threadpool(service.previews.make, asked))
 
 
 def _train_request(network: str, form: Form) -> TrainRequest:

@@ -17,6 +17,7 @@ STATIC = {
     "style.css": "text/css; charset=utf-8",
     "jobs.js": "text/javascript; charset=utf-8",
     "job.js": "text/javascript; charset=utf-8",
+    "train.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """The files that pages load, by name; there are no others."""

@@ -182,13 +182,24 @@ def _train_problems(
         title = network.title
         options = collect(check_options, network.Options, request.options, title)
         if network.data_form != "single" and not request.data.target:
-            errors.append(DataError(f"{title} learns from pairs of images: give the target, too."))
+            errors.append(DataError(_no_target(title, network.task)))
     if request.name or name_needed:
         collect(_free_name, request.name, home, store)
     collect(_places, request.data)
     if request.start_from:
         collect(_start, request.start_from, home, network, options)
     return title, errors
+
+
+def _no_target(title: str, task: str) -> str:
+    """Return what to give as the target of a network that needs one."""
+    if task in ("segmentation", "instances"):
+        what = "labels of objects" if task == "instances" else "masks"
+        return (
+            f"{title} learns from images with {what}: give these as the target, too, or the source once more if there "
+            "are outlines in the overlays of the images."
+        )
+    return f"{title} learns from pairs of images: give the target, too."
 
 
 def _summary(errors: list[DL4FijiError]) -> DL4FijiError:
@@ -208,6 +219,17 @@ def _free_name(name: str, home: Home, store: JobStore) -> None:
         raise ConflictError(
             f"There is a model named {folder.name!r} already: choose another name; nothing is ever overwritten."
         )
+
+
+def check_places(request: TrainRequest) -> None:
+    """Check that the images of a training are absolute paths of what is there.
+
+    Raises
+    ------
+    DataError
+        With one sentence per problem.
+    """
+    _places(request.data)
 
 
 def _places(data: DataRequest) -> None:
