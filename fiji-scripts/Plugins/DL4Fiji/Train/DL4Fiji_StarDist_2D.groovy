@@ -1,21 +1,20 @@
-// Rendered from the options of StarDist 3D by `make scripts`; do not edit.
+// Rendered from the options of DL4Fiji StarDist 2D by `make scripts`; do not edit.
 //
 // The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
-// happen. In a macro: run("StarDist 3D", "source=[/data/noisy] target=[/data/clean] epochs=50 name=[my model]");
+// happen. In a macro: run("DL4Fiji StarDist 2D", "source=[/data/noisy] target=[/data/clean] epochs=50 name=[my model]");
 #@ java.util.concurrent.atomic.AtomicReference (label="Source (noisy)", kind="image", description="Noisy or blurred images: an open image, a file or a folder.", required=false, persist=false) source
 #@ java.util.concurrent.atomic.AtomicReference (label="Target (clean)", kind="image", description="The same fields, clean: an open image, a file, or a folder with the same file names.", required=false, persist=false) target
 #@ java.util.concurrent.atomic.AtomicReference (label="Name of the model", kind="text", description="Empty: made from the source's name.", required=false, persist=false) name
-#@ java.util.concurrent.atomic.AtomicReference (label="Epochs", kind="integer", fallback="200", description="How often the training goes through its patches.", required=false, persist=false) epochs
-#@ java.util.concurrent.atomic.AtomicReference (label="Batch size", kind="integer", fallback="2", description="Patches that the network sees at a time; less needs less memory.", required=false, persist=false) batch_size
-#@ java.util.concurrent.atomic.AtomicReference (label="Patch size", kind="text", fallback="48x96x96", unit="pixels", description="Size of a training patch along Z, Y and X.", required=false, persist=false) patch_size
+#@ java.util.concurrent.atomic.AtomicReference (label="Epochs", kind="integer", fallback="400", description="How often the training goes through its patches.", required=false, persist=false) epochs
+#@ java.util.concurrent.atomic.AtomicReference (label="Batch size", kind="integer", fallback="4", description="Patches that the network sees at a time; less needs less memory.", required=false, persist=false) batch_size
+#@ java.util.concurrent.atomic.AtomicReference (label="Patch size", kind="text", fallback="256x256", unit="pixels", description="Size of a training patch along Y and X.", required=false, persist=false) patch_size
 #@ java.util.concurrent.atomic.AtomicReference (label="Patches per image", kind="integer", fallback="16", description="Patches drawn from each image per epoch.", required=false, persist=false) patches_per_image
 #@ java.util.concurrent.atomic.AtomicReference (label="Learning rate", kind="number", fallback="0.0003", description="Step width of the optimiser at the start.", required=false, persist=false) learning_rate
 #@ java.util.concurrent.atomic.AtomicReference (label="Kept aside for validation", kind="integer", fallback="10", unit="%", description="Share of the images kept aside to judge the training.", required=false, persist=false) validation_percent
 #@ java.util.concurrent.atomic.AtomicReference (label="Augmentation", kind="boolean", fallback="true", description="Vary the patches by flips, quarter turns and intensity.", required=false, persist=false) augmentation
-#@ java.util.concurrent.atomic.AtomicReference (label="Rays", kind="integer", fallback="96", description="Directions in which the distance to an object's edge is predicted.", required=false, persist=false) rays
-#@ java.util.concurrent.atomic.AtomicReference (label="Grid", kind="text", fallback="0", unit="pixels", description="The network predicts at every so many pixels along Z, Y and X, 1x2x2 say; 0 takes it from the objects' size.", required=false, persist=false) grid
-#@ java.util.concurrent.atomic.AtomicReference (label="Anisotropy", kind="text", fallback="0", description="How many times shorter than along the longest axis objects look in pixels along Z, Y and X, 2x1x1 say; 0 measures the objects.", required=false, persist=false) anisotropy
+#@ java.util.concurrent.atomic.AtomicReference (label="Rays", kind="integer", fallback="32", description="Directions in which the distance to an object's edge is predicted.", required=false, persist=false) rays
+#@ java.util.concurrent.atomic.AtomicReference (label="Grid", kind="text", fallback="0", unit="pixels", description="The network predicts at every so many pixels along Y and X, 2x2 say; 0 takes it from the objects' size.", required=false, persist=false) grid
 #@ java.util.concurrent.atomic.AtomicReference (label="Wait until the end", kind="boolean", fallback="true", description="Off: the command ends at once and the training goes on; Jobs > Monitor Job shows it.", required=false, persist=false) wait
 #@ java.util.concurrent.atomic.AtomicReference (label="Steps per epoch", kind="integer", fallback="0", description="Batches per epoch; 0 takes as many as there are patches.", advanced=true, required=false, persist=false) steps_per_epoch
 #@ java.util.concurrent.atomic.AtomicReference (label="Seed", kind="integer", fallback="42", description="The same seed, data and machine give the same split and patches.", advanced=true, required=false, persist=false) seed
@@ -28,12 +27,10 @@
 #@ java.util.concurrent.atomic.AtomicReference (label="Background regularization", kind="number", fallback="0.0001", description="How strongly distances outside of objects are drawn to 0.", advanced=true, required=false, persist=false) background_regularization
 #@ java.util.concurrent.atomic.AtomicReference (label="Lower percentile", kind="number", fallback="1", unit="%", description="This percentile of an image becomes 0 for the network.", advanced=true, required=false, persist=false) percentile_low
 #@ java.util.concurrent.atomic.AtomicReference (label="Upper percentile", kind="number", fallback="99.8", unit="%", description="This percentile of an image becomes 1 for the network.", advanced=true, required=false, persist=false) percentile_high
-#@ java.util.concurrent.atomic.AtomicReference (label="Depth", kind="integer", fallback="2", description="Poolings of the U-Net; more see larger objects.", advanced=true, required=false, persist=false) depth
+#@ java.util.concurrent.atomic.AtomicReference (label="Depth", kind="integer", fallback="3", description="Poolings of the U-Net; more see larger objects.", advanced=true, required=false, persist=false) depth
 #@ java.util.concurrent.atomic.AtomicReference (label="Kernel size", kind="integer", fallback="3", unit="pixels", description="Side of the convolution kernels, an odd number.", advanced=true, required=false, persist=false) kernel_size
 #@ java.util.concurrent.atomic.AtomicReference (label="First filters", kind="integer", fallback="32", description="Convolution filters of the first level, doubled at each further level.", advanced=true, required=false, persist=false) first_filters
 #@ java.util.concurrent.atomic.AtomicReference (label="Feature filters", kind="integer", fallback="128", description="Filters of the convolution before the outputs; 0 leaves it out.", advanced=true, required=false, persist=false) feature_filters
-#@ java.util.concurrent.atomic.AtomicReference (label="Backbone", kind="choice", fallback="unet", options="unet|resnet", description="What the network consists of: a U-Net, or residual blocks, which see less far.", advanced=true, required=false, persist=false) backbone
-#@ java.util.concurrent.atomic.AtomicReference (label="Blocks", kind="integer", fallback="4", description="Residual blocks, if the backbone is resnet.", advanced=true, required=false, persist=false) blocks
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation source", kind="image", description="Images to judge the training by; empty: some of the source are kept aside.", advanced=true, required=false, persist=false) validation_source
 #@ java.util.concurrent.atomic.AtomicReference (label="Validation target", kind="image", description="The clean images for the validation source.", advanced=true, required=false, persist=false) validation_target
 #@ java.util.concurrent.atomic.AtomicReference (label="Axes of the files", kind="text", description="E.g. ZYX or TYX; empty: as the files say.", advanced=true, required=false, persist=false) axes
@@ -47,4 +44,4 @@
 
 def library = System.getProperty('dl4fiji.library') ?: "${ij.IJ.getDirectory('imagej')}dl4fiji"
 new GroovyShell(getClass().classLoader).evaluate(new File(library, 'load.groovy'))
-    .train(this, 'stardist-3d', 'StarDist 3D', 'Finds round objects such as nuclei in volumes, trained on stacks with labeled objects.')
+    .train(this, 'stardist-2d', 'DL4Fiji StarDist 2D', 'Finds round objects such as nuclei in planes, trained on images with labeled objects.')
