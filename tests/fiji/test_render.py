@@ -39,9 +39,19 @@ def test_each_network_has_a_script_with_all_its_options() -> None:
     scripts = render.render()
     assert len(scripts) == len(NETWORKS)
     for network_, (path, text) in zip(NETWORKS, scripts.items(), strict=True):
-        assert path == Path(f"Plugins/DL4Fiji/Train/{network_.title.replace(' ', '_')}.groovy")
+        assert path == Path(f"Plugins/DL4Fiji/Train/{render.command(network_).replace(' ', '_')}.groovy")
         for name in network_.Options.model_fields:
             assert line(text, name)
+
+
+def test_commands_of_other_plugins_keep_their_names() -> None:
+    commands = {network_.name: render.command(network_) for network_ in NETWORKS}
+    assert commands["care-2d"] == "CARE 2D"
+    assert commands["stardist-2d"] == "DL4Fiji StarDist 2D"  # Fiji's StarDist plugin has a command StarDist 2D
+    assert not any(command in ("StarDist 2D", "N2V train", "N2V predict") for command in commands.values())
+    text = render.render_network(get("stardist-2d"))
+    assert 'run("DL4Fiji StarDist 2D", ' in text
+    assert ".train(this, 'stardist-2d', 'DL4Fiji StarDist 2D', " in text
 
 
 def test_help_unit_default_and_kind_come_from_the_options() -> None:

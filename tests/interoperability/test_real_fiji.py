@@ -107,9 +107,10 @@ def test_csbdeep_gives_what_python_gives(
     record_property: Callable[[str, Any], None],
 ) -> None:  # fmt: skip
     macro = repository / "fiji-scripts" / "macros" / "predict_a_folder_with_csbdeep.ijm"
-    arguments = f"model=[{fiji.home.model(model)}] source=[{images}] output=[{tmp_path}]"
+    output = tmp_path / "a new" / "folder"
+    arguments = f"model=[{fiji.home.model(model)}] source=[{images}] output=[{output}]"
     assert fiji.run_macro(str(macro), arguments) == "2"
-    difference = largest_difference(tmp_path, expected)
+    difference = largest_difference(output, expected)
     record_property("CSBDeep", difference)
     assert difference < 1e-5
 

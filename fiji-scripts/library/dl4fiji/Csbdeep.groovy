@@ -34,8 +34,10 @@ class Csbdeep {
         prepare(module, inputs)
         ImagePlus image = OpenImages.find(inputs.text('source')) ?: IJ.openImage(Handover.home(inputs.text('source')))
         if (image == null) throw new Fault("There is no open image and no image file '${inputs.text('source')}'.")
-        ImagePlus result = predict(image)
         String output = Handover.home(inputs.text('output'))
+        File folder = output ? new File(output).absoluteFile.parentFile : null
+        if (folder && !folder.directory && !folder.mkdirs()) throw new Fault("The folder $folder could not be made: choose another place.")
+        ImagePlus result = predict(image)
         if (output) {
             boolean saved = result.stackSize > 1 ? new FileSaver(result).saveAsTiffStack(output) : new FileSaver(result).saveAsTiff(output)
             if (!saved || !new File(output).length()) throw new Fault("The result could not be written to $output: choose another place.")

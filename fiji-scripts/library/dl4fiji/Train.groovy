@@ -114,7 +114,7 @@ class Train {
         String source = inputs.text('source').replaceAll(/[\/\\]+$/, '').replaceAll(/.*[\/\\]/, '')
         String stem = source.replaceAll(/\.[A-Za-z]{2,4}$/, '').replaceAll(/[^\p{L}\p{N} _-]/, ' ').replaceAll(/ +/, ' ').trim()
         if (!(stem =~ /^[\p{L}\p{N}]/).find()) stem = 'model'
-        String name = "${stem.take(60).trim()} $title"
+        String name = "${stem.take(60).trim()} ${title - 'DL4Fiji '}"
         List<String> taken = modelNames()*.toLowerCase()
         return name.toLowerCase() in taken ? (2..9999).collect { "$name $it" }.find { !(it.toLowerCase() in taken) } : name
     }

@@ -100,12 +100,19 @@ _LABELS = {
     "percentile_high": "Upper percentile",
 }
 """Labels where the option's name alone would not do."""
+_TAKEN_COMMANDS = frozenset({"StarDist 2D", "StarDist 3D"})
+"""Titles that are commands of other plugins, or may be beside one: of two with a name, a macro gets but one."""
 _OUTPUTS = ("job", "state", "model", "folder", "error")
 _CALL = """
 def library = System.getProperty('dl4fiji.library') ?: "${{ij.IJ.getDirectory('imagej')}}dl4fiji"
 new GroovyShell(getClass().classLoader).evaluate(new File(library, 'load.groovy'))
     .train(this, {name}, {title}, {description})
 """
+
+
+def command(network: Network) -> str:
+    """Return the network's command in Fiji, as menu and macros name it: its title unless another plugin has that."""
+    return f"DL4Fiji {network.title}" if network.title in _TAKEN_COMMANDS else network.title
 
 
 def render_network(network: Network) -> str:
@@ -130,17 +137,18 @@ def render_network(network: Network) -> str:
     )
     lines = [*data, *usual, _input(*_WAIT), *advanced, *more]
     lines += [f"#@output String {name}" for name in _OUTPUTS]
-    texts = {key: _groovy(getattr(network, key)) for key in ("name", "title", "description")}
+    texts = {"name": network.name, "title": command(network), "description": network.description}
+    texts = {key: _groovy(text) for key, text in texts.items()}
     source, target = (
         ("images", _TARGETS[network.task]["target"][0].lower()) if network.task in _TARGETS else ("noisy", "clean")
     )
-    head = _HEAD.format(title=network.title, source=source, target=f" target=[/data/{target}]" if paired else "")
+    head = _HEAD.format(title=command(network), source=source, target=f" target=[/data/{target}]" if paired else "")
     return head + "\n".join(lines) + "\n" + _CALL.format(**texts)
 
 
 def render() -> dict[Path, str]:
     """Return the text of each rendered script by its path below ``fiji-scripts``."""
-    return {_FOLDER / f"{network.title.replace(' ', '_')}.groovy": render_network(network) for network in NETWORKS}
+    return {_FOLDER / f"{command(network).replace(' ', '_')}.groovy": render_network(network) for network in NETWORKS}
 
 
 def _told(row: tuple[str, str, str, str, str, bool], network: Network) -> tuple[str, str, str, str, str, bool]:

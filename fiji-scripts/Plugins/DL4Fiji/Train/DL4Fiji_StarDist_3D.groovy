@@ -1,8 +1,8 @@
-// Rendered from the options of StarDist 3D by `make scripts`; do not edit.
+// Rendered from the options of DL4Fiji StarDist 3D by `make scripts`; do not edit.
 //
 // The inputs are AtomicReferences because SciJava turns anything into one (text, numbers, truth values) and has no
 // widget for it: so it shows no dialog of its own before ours, which proposes open images and says at once what will
-// happen. In a macro: run("StarDist 3D", "source=[/data/images] target=[/data/labels] epochs=50 name=[my model]");
+// happen. In a macro: run("DL4Fiji StarDist 3D", "source=[/data/images] target=[/data/labels] epochs=50 name=[my model]");
 #@ java.util.concurrent.atomic.AtomicReference (label="Images", kind="image", description="Images with objects: an open image, a file or a folder.", required=false, persist=false) source
 #@ java.util.concurrent.atomic.AtomicReference (label="Labels", kind="labels", description="Labels of the objects: an open image, a file, a folder of label images or ROI sets, the overlay of an open image, or the ROI Manager.", required=false, persist=false) target
 #@ java.util.concurrent.atomic.AtomicReference (label="Name of the model", kind="text", description="Empty: made from the source's name.", required=false, persist=false) name
@@ -48,4 +48,4 @@
 
 def library = System.getProperty('dl4fiji.library') ?: "${ij.IJ.getDirectory('imagej')}dl4fiji"
 new GroovyShell(getClass().classLoader).evaluate(new File(library, 'load.groovy'))
-    .train(this, 'stardist-3d', 'StarDist 3D', 'Finds round objects such as nuclei in volumes, trained on stacks with labeled objects.')
+    .train(this, 'stardist-3d', 'DL4Fiji StarDist 3D', 'Finds round objects such as nuclei in volumes, trained on stacks with labeled objects.')
