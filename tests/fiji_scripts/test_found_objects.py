@@ -65,15 +65,16 @@ def test_outlines_lie_on_their_labels(fiji: FijiProcess, found: Path) -> None:
             image.setT(roi.position ?: roi.TPosition)
             int label = roi.name.split('-')[2] as int
             def inside = roi.containedPoints.collect { image.getProcessor().getPixel(it.x as int, it.y as int) }
-            [inside.count { it == label }, inside.size(), roi.position]
+            [inside.count { it == label }, inside.count { 0 < it && it < label }, inside.size(), roi.position]
         }
         return groovy.json.JsonOutput.toJson(covered)
     """
     covered = json.loads(fiji.groovy(code, path=str(found / "cells.tif")))
-    assert {position for _, _, position in covered} == {1, 2}
-    own, inside = (sum(row[index] for row in covered) for index in (0, 1))
-    # Where objects overlap the more probable one has the pixels.
-    assert own > 0.8 * inside
+    assert {row[-1] for row in covered} == {1, 2}
+    own, above, inside = (sum(row[index] for row in covered) for index in (0, 1, 2))
+    # Where objects overlap the more probable one, whose number is lower, has the pixels.
+    assert own > 0.7 * inside
+    assert own + above > 0.95 * inside
 
 
 def test_imagej_reads_the_table(fiji: FijiProcess, found: Path) -> None:

@@ -65,7 +65,7 @@ def test_outlines_that_are_not_there_are_said(fiji: FijiProcess, client: Service
 def test_a_macro_writes_a_preview_of_the_patches(fiji: FijiProcess, client: ServiceClient, tmp_path: Path) -> None:
     fiji.run_macro(DRAW, f"{tmp_path}/filled.tif")
     before = len(client.jobs())
-    macro = 'run("StarDist 2D", getArgument()); return getInfo("dl4fiji.files");'
+    macro = 'run("DL4Fiji StarDist 2D", getArgument()); return getInfo("dl4fiji.files");'
     options = f"source=cells target=[overlay of cells] patch_size=64x64 preview=[{tmp_path}/patches.png]"
     assert fiji.run_macro(macro, options) == f"{tmp_path}/patches.png"
     assert (tmp_path / "patches.png").read_bytes().startswith(b"\x89PNG")

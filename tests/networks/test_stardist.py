@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,7 +136,8 @@ def test_starts_from_a_model_of_stardist(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()
     peer.keras_model.save_weights(str(folder / "weights_best.h5"))
-    (folder / "config.json").write_text('{"train_learning_rate": 0.0001}')
+    config = {name: value for name, value in vars(peer.config).items() if isinstance(value, int | float | str | tuple)}
+    (folder / "config.json").write_text(json.dumps(config))
     start = find_start(str(folder), tmp_path)
     model = network.build(options, 1, 1)
     start.apply(model)

@@ -42,7 +42,7 @@ fields = SimpleNamespace(source=data + "/source", target=data + "/target", valid
 network = get("care-2d")
 options = network.Options(epochs=int(epochs), steps_per_epoch=8, batch_size=4, patches_per_image=8, depth=1,
                           kernel_size=3, first_filters=4, patch_size="32x32", learning_rate=5e-3,
-                          reduce_lr_patience=1, augmentation=True)
+                          reduce_lr_patience=1, augmentation=True, target_normalization="own")
 Path(job).mkdir(exist_ok=True)
 train(network, fields, options, Path(job), ModelFolder(Path(model)), Log())
 """

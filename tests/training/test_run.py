@@ -81,7 +81,7 @@ def test_makes_a_whole_model_that_restores(
 def test_best_and_last_weights_are_what_they_are_called(
     job: Path, model: ModelFolder, pairs: Callable[..., Any], tiny: Callable[..., Any], watcher: Any
 ) -> None:
-    options = tiny(epochs=8, learning_rate=0.2, reduce_lr_patience=0)
+    options = tiny(epochs=8, learning_rate=0.2, reduce_lr_patience=0, target_normalization="own")
     info = train(CARE, pairs(4), options, job, model, watcher())
     rows = read_history(model.history_file)
     best = min(rows, key=lambda row: row["val_loss"])

@@ -14,12 +14,13 @@ from dl4fiji import networks
 from dl4fiji.errors import DL4FijiError
 from dl4fiji.jobs.job import TrainRequest
 from dl4fiji.options import check_options
-from dl4fiji.training.montage import png
-from dl4fiji.training.preview import draw_preview
 
 
 def main() -> int:
     """Write the preview, or what is wrong, to the standard output."""
+    from dl4fiji.training.montage import png  # scipy comes with these, which the service itself does without
+    from dl4fiji.training.preview import draw_preview
+
     request = TrainRequest.model_validate_json(sys.stdin.buffer.read())
     try:
         network = networks.get(request.network)
