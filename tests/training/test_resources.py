@@ -20,7 +20,8 @@ from dl4fiji.training.resources import forecast, format_bytes, format_seconds, k
 CARE = get("care-2d")
 
 CHILD = """
-import json, sys, resource
+import json, re, sys
+from pathlib import Path
 import numpy as np
 from dl4fiji.keras_setup import import_tensorflow
 from dl4fiji.networks import get
@@ -34,7 +35,8 @@ train, _ = _compile_steps(trainee)
 patches = np.random.default_rng(0).random((options.batch_size, *options.patch_size, 1), np.float32)
 for _ in range(2):
     train(tf.constant(patches), tf.constant(patches))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss: a process started from a larger one inherits that one's peak there, across exec.
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)) * 1024
 print(json.dumps([forecast(network, options, (1, 1)).memory, peak]))
 """
 
@@ -63,6 +65,7 @@ def test_time_follows_from_the_speed() -> None:
     assert json.loads(json.dumps(known.as_dict()))["seconds"] == 900
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 @pytest.mark.parametrize(
     ("network", "options"),
     [
@@ -75,10 +78,8 @@ def test_time_follows_from_the_speed() -> None:
 def test_agrees_with_the_measured_peak_within_a_quarter(network: str, options: dict[str, Any]) -> None:
     """Row R12, on the CPU, without images."""
     command = [sys.executable, "-c", CHILD, network, json.dumps(options)]
-    # The least of three: a busy machine frees buffers later, and the peak is then higher than the training needs.
-    done = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
-    measured = [json.loads(output.splitlines()[-1]) for output in done]
-    told, peak = measured[0][0], min(peak for _, peak in measured)
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told, peak = json.loads(done.splitlines()[-1])
     assert 0.75 * peak <= told <= 1.25 * peak
 
 
