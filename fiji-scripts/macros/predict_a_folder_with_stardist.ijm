@@ -1,46 +1,41 @@
 // Find objects in all images of a folder with Fiji's StarDist plugin (update sites StarDist and CSBDeep). Neither Python
-// nor DL4Fiji's service is needed.
+// nor DL4Fiji's service is needed; DL4Fiji's menu must be in this Fiji (`dl4fiji install`).
 //
 // Plugins > Macros > Run... asks for the model's folder, which holds NAME.stardist.zip, and for the images.
-// Arguments, where it is called by another macro or by fiji -macro:
-//   "model=[/models/my model] source=[/data/nuclei] output=[/data/objects]"
+// Without windows they are arguments:
+//   fiji --headless -macro predict_a_folder_with_stardist.ijm "model=[/models/my model] source=[/data/nuclei] output=[/data/objects]"
 // Arguments: model (folder of the model), source, output, probability, nms (thresholds; empty: those of the model), tiles
 // (more tiles need less memory).
 //
-// For each image it saves the label image, and the outlines as a zip for the ROI Manager if the plugin shows one. The
-// plugin works on images that are shown, so Fiji must have windows. For images larger than memory, for volumes and for
-// a table of objects take predict_a_folder.ijm.
+// For each image it saves the label image, plane by plane. For images larger than memory, for volumes, outlines and a
+// table of objects take predict_a_folder.ijm.
 //
 // Checks that each result was written and returns their number.
 
-model = folder(argument("model", ""));
+model = argument("model", "");
 source = folder(argument("source", ""));
 output = folder(argument("output", ""));
 probability = argument("probability", "");
 nms = argument("nms", "");
 tiles = argument("tiles", "1");
-if (model == "" && getInfo("java.awt.headless") != "true") {
+if (model == "" && !headless()) {
     Dialog.create("Find objects in a folder with StarDist");
     Dialog.addDirectory("Folder of the model", "");
     Dialog.addDirectory("Images", "");
     Dialog.addDirectory("Results", "");
     Dialog.addNumber("Tiles", 1);
     Dialog.show();
-    model = folder(Dialog.getString());
+    model = Dialog.getString();
     source = folder(Dialog.getString());
     output = folder(Dialog.getString());
     tiles = "" + Dialog.getNumber();
 }
 if (model == "" || source == "" || output == "") exit("Give model=[...] source=[...] output=[...]");
 if (!File.exists(source)) exit("There is no folder " + source);
-zip = model + File.getName(model) + ".stardist.zip";
-if (!File.exists(zip)) exit("There is no " + zip + ": export the model, which must be a StarDist 2D model");
-info = File.openAsString(model + "model.json");
-if (probability == "") probability = number(info, "thresholds", "probability", "0.5");
-if (nms == "") nms = number(info, "thresholds", "nms", "0.4");
-low = number(info, "normalization", "low", "1");
-high = number(info, "normalization", "high", "99.8");
 if (!File.exists(output)) File.makeDirectory(output);
+thresholds = "";
+if (probability != "") thresholds = thresholds + " probability=" + probability;
+if (nms != "") thresholds = thresholds + " nms=" + nms;
 
 names = getFileList(source);
 done = 0;
@@ -49,38 +44,14 @@ for (i = 0; i < names.length; i++) {
     if (!isImage(names[i])) continue;
     result = output + stem(names[i]) + ".tif";
     if (File.exists(result)) ok = File.delete(result);
-    open(source + names[i]);
-    title = getTitle();
-    run("Command From Macro", "command=[de.csbdresden.stardist.StarDist2D], args=['input':'" + title +
-        "', 'modelChoice':'Model (.zip) from File', 'modelFile':'" + zip + "', 'normalizeInput':'true', 'percentileBottom':'" +
-        low + "', 'percentileTop':'" + high + "', 'probThresh':'" + probability + "', 'nmsThresh':'" + nms +
-        "', 'outputType':'Both', 'nTiles':'" + tiles + "', 'excludeBoundary':'2', 'roiPosition':'Automatic', " +
-        "'verbose':'false', 'showCsbdeepProgress':'false', 'showProbAndDist':'false'], process=[false]");
-    if (isOpen("Label Image")) {
-        selectWindow("Label Image");
-        saveAs("Tiff", result);
-        if (roiManager("count") > 0) roiManager("save", output + stem(names[i]) + "_rois.zip");
-    }
-    close("*");
+    run("Run with StarDist", "model=" + encoded(model) + " source=" + encoded(source + names[i]) + " output=" +
+        encoded(result) + " tiles=" + tiles + thresholds);
     if (File.exists(result)) done++;
     else failed = failed + "\n" + names[i];
 }
 print(done + " results in " + output);
 if (failed != "") exit("The StarDist plugin gave no result for:" + failed);
 return "" + done;
-
-// Return a number of the model's description: the first one called name behind group.
-function number(text, group, name, fallback) {
-    start = indexOf(text, "\"" + group + "\"");
-    if (start < 0) return fallback;
-    end = indexOf(text, "}", start);
-    part = substring(text, start, end);
-    at = indexOf(part, "\"" + name + "\":");
-    if (at < 0) return fallback;
-    rest = substring(part, at + lengthOf(name) + 3) + ",";
-    rest = replace(substring(rest, 0, indexOf(rest, ",")), "\n", "");
-    return "" + parseFloat(rest);
-}
 
 function isImage(name) {
     name = toLowerCase(name);
@@ -104,4 +75,18 @@ function argument(name, fallback) {
 function folder(path) {
     if (path != "" && !endsWith(path, "/") && !endsWith(path, "\\")) path = path + "/";
     return path;
+}
+
+// Write any text so that it can stand in the options of a DL4Fiji command, also with brackets in it.
+function encoded(text) {
+    text = replace(text, "%", "%25");
+    text = replace(text, " ", "%20");
+    text = replace(text, "\\[", "%5B");
+    text = replace(text, "\\]", "%5D");
+    return "encoded:" + text;
+}
+
+function headless() {
+    if (getInfo("java.awt.headless") == "true") return true;
+    return false;
 }

@@ -72,7 +72,8 @@ SETS = {
 
 def prepare(shared: Path, folder: Path) -> None:
     """Write the noisy images of both sets to ``train`` and ``validation``, and pairs with the truth to ``test``."""
-    for name, pairs in (("fmd-denoising", _fields_of_view(shared)), ("nuclei-3d", _volumes(shared))):
+    for name, read in (("fmd-denoising", _fields_of_view), ("nuclei-3d", _volumes)):
+        pairs = read(shared) if name in SETS else []
         for part, stem, source, target in pairs:
             roles = {"source": source, "target": target} if part == "test" else {"source": source}
             for role, pixels in roles.items():

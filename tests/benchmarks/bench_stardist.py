@@ -219,7 +219,7 @@ def our_options(budget: Budget, seed: int) -> Any:
 
 def measure_targets(data: Path) -> dict[str, dict[str, float]]:
     """Return patches per second of both, of the targets alone and of whole batches, per kind of network."""
-    return {name: _compare(data / name, SETS[name]) for name in ("dsb2018-nuclei", "nuclei-3d")}
+    return {name: _compare(data / name, SETS[name]) for name in ("dsb2018-nuclei", "nuclei-3d") if name in SETS}
 
 
 def targets_alone(shared: Path) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 Three data sets, of which `data/README.md` of the shared images tells: `axon-sem` with three classes (background, axon,
 myelin), split by rat; `dsb2018-nuclei`, labels as masks, every fifth image held out and each seventh of the others for
-validation; `nuclei-3d`, labels as masks, of one volume the upper part trains and the lower part validates, the other
+validation; `nuclei-3d`, labels as masks, of one volume the left part trains and the right part validates, the other
 volume is held out. Budgets are in `SETS`; both train the very same Keras network by Adam with the same step width.
 
 The peer works as the notebooks do. In planes: images are cut beforehand into patches side by side, stored with 8 bits
@@ -71,7 +71,7 @@ class Budget:
 SETS = {
     "axon-sem": Budget("unet-2d", (128, 128), 6, 50, 4, 3, 16, 3),
     "dsb2018-nuclei": Budget("unet-2d", (128, 128), 6, 50, 4, 3, 16),
-    "nuclei-3d": Budget("unet-3d", (16, 48, 48), 6, 30, 2, 2, 8),
+    "nuclei-3d": Budget("unet-3d", (32, 32, 32), 8, 100, 2, 2, 8),
 }
 RATS = {"rat6": "validation", "rat4": "test", "rat8": "test"}
 """Parts of the split of `axon-sem`; all other rats train."""
@@ -114,7 +114,8 @@ def _parts(
     if name == "nuclei-3d":
         if number == 1:
             return [("test", image, classes)]
-        return [("train", image[:72], classes[:72]), ("validation", image[72:], classes[72:])]
+        # Cut in X, not in Z: the deepest planes of a volume are the blurred ones and would tell little of the others.
+        return [("train", image[..., :68], classes[..., :68]), ("validation", image[..., 68:], classes[..., 68:])]
     if name == "axon-sem":
         part = next((part for rat, part in RATS.items() if f"-{rat}_" in stem), "train")
     else:

@@ -32,12 +32,21 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=Path(default), help="folder that holds data/")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each trainer")
     parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one of the benchmarks; all by default")
+    parser.add_argument("--set", help="one data set of the benchmark named by --only")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
     arguments = parser.parse_args()
     console = Console(width=150)
     if not (arguments.shared / "data" / "fmd-denoising").is_dir():
         console.print(f"No data/fmd-denoising in {arguments.shared}: name the folder that holds data/ by --shared.")
         return 2
+    if arguments.set:
+        sets = getattr(BENCHMARKS[arguments.only][0], "SETS", {}) if arguments.only else {}
+        if arguments.set not in sets:
+            console.print(
+                f"--set is one of {', '.join(sets) or 'the data sets of --only noise2void, stardist or unet'}."
+            )
+            return 2
+        BENCHMARKS[arguments.only][0].SETS = {arguments.set: sets[arguments.set]}
     arguments.output.mkdir(parents=True, exist_ok=True)
     passed = True
     for name in [arguments.only] if arguments.only else BENCHMARKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_unknown_jobs_and_models_are_said(fiji: FijiProcess) -> None:
     for script, inputs in more.items():
         with pytest.raises(FijiError, match="There is no model 'none'"):
             fiji.run_script(script, {"model": "none", **inputs})
+
+
+@pytest.mark.parametrize(("plugin", "zip_name"), [("CSBDeep", "m.csbdeep.zip"), ("StarDist", "m.stardist.zip")])
+def test_plugins_that_are_not_there_and_what_they_cannot_run_are_said(
+    fiji: FijiProcess, tmp_path: Path, plugin: str, zip_name: str
+) -> None:
+    script, inputs = f"Models/Run_with_{plugin}", {"model": str(tmp_path), "source": "/a.tif"}
+    with pytest.raises(FijiError, match=f"Run with {plugin} needs a model and an image"):
+        fiji.run_script(script, {"model": str(tmp_path)})
+    with pytest.raises(FijiError, match=f"is no folder of a model for {plugin}"):
+        fiji.run_script(script, inputs)
+    with zipfile.ZipFile(tmp_path / zip_name, "w") as archive:
+        archive.writestr("meta.json", '{"axes_div_by": [4, 4, 1], "tile_overlap": [32, 32, 0], "image_units": true}')
+    (tmp_path / "model.json").write_text('{"name": "m", "normalization": {"kind": "fixed"}, "thresholds": {}}')
+    with pytest.raises(FijiError, match=f"The {plugin} plugin is not in this Fiji: add the update site {plugin}"):
+        fiji.run_script(script, inputs)
+    if plugin == "StarDist":
+        with pytest.raises(FijiError, match="The option 'nms' is '1,5' but must be a number from 0 to 1"):
+            fiji.run_script(script, {**inputs, "nms": "1,5"})
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ class Commands {
 
     void runWithCsbdeep(Script script) { run(script, 'Run with CSBDeep') { new Csbdeep().run(it) } }
 
+    void runWithStardist(Script script) { run(script, 'Run with StarDist') { new Stardist().run(it) } }
+
     void monitorJob(Script script) { run(script, 'Monitor Job') { new Jobs().monitor(it) } }
 
     void cancelJob(Script script) { run(script, 'Cancel Job') { new Jobs().cancel(it) } }

@@ -43,6 +43,8 @@ def csbdeep_meta(info: ModelInfo, recipe: Recipe) -> dict[str, Any]:
         "axes_div_by": [*recipe.divisor, 1],
         "tile_overlap": [*recipe.halo, 0],
         "tiling": [*[True] * len(recipe.spatial), False],
+        # Read by our *Run with CSBDeep* alone, which brings images back to their units, but not probabilities.
+        "image_units": recipe.image_units,
     }
 
 
