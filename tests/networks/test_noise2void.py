@@ -53,6 +53,19 @@ def test_is_the_network_that_n2v_builds(name: str, channels: int, tmp_path: Path
     np.testing.assert_allclose(model.predict_on_batch(image), theirs.predict_on_batch(image), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", ["jointly", "separately"])
+def test_prediction_normalizes_as_training_does_after_few_steps(
+    small_options: Callable[..., Any], channels: str
+) -> None:
+    network = get("noise2void-2d")
+    options = small_options(network, channels=channels, batch_normalization=True)
+    model = network.build(options, 2, 2)
+    patches = np.random.default_rng(3).normal(1, 1, (8, 32, 32, 2)).astype(np.float32)
+    for _ in range(60):
+        trained = model(patches, training=True).numpy()
+    assert np.sqrt(np.mean((model(patches).numpy() - trained) ** 2)) < 0.05 * trained.std()
+
+
 def test_loss_counts_hidden_pixels_only(small_options: Callable[..., Any]) -> None:
     tf = import_tensorflow()
     network = get("noise2void-2d")
