@@ -158,7 +158,7 @@ def test_n2v_gives_what_python_gives(
             return new ij.io.FileSaver(functions.wrap(output, 'result').duplicate()).saveAsTiff(given.result)
             """,
             image=str(file), result=str(tmp_path / file.name), model=plugin_zip,
-        ) == "true"  # fmt: skip
+        ) == "True"  # fmt: skip
     # Around the image the plugin mirrors it, and the network sees that; in Python it sees nothing there.
     difference = largest_difference(tmp_path, expected, border=24)
     print(f"N2V, {model}: {difference:.1e}")
