@@ -54,6 +54,7 @@ def test_i1_engine_agrees_with_python(name: str, version: str, engines_home: Hom
     probe = _probe(model)
     found_version, found = run_engine(engine, tmp_path, probe, engines_home, SilentProgress())
     assert found_version == version
+    print(f"I1: {name} in {version}: {probe.difference(found):.1e}")
     assert probe.difference(found) <= TOLERANCE
     assert float(np.std(probe.expected["output"])) / probe.scale > 0.01, "a test on a constant shows nothing"
 
