@@ -24,12 +24,6 @@ class Csbdeep extends PluginRun {
     protected String ending() { '.csbdeep.zip' }
 
     @Override
-    protected void check(Inputs inputs) {
-        if (!(info.normalization.kind in ['percentile', 'fixed']))
-            throw new Fault("The model '${info.name}' normalizes by ${info.normalization.kind}: run it by DeepImageJ.")
-    }
-
-    @Override
     protected ImagePlus predict(ImagePlus image) {
         boolean volumes = ((String) info.axes).contains('Z')
         int depth = volumes ? image.NSlices : 1

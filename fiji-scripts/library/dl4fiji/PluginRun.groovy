@@ -46,7 +46,7 @@ abstract class PluginRun {
     /** How the name of the plugin's zip ends. */
     protected abstract String ending()
 
-    /** Refuse a model or settings that the plugin cannot run. */
+    /** Read further inputs of the command; refuse what they cannot be. */
     protected void check(Inputs inputs) {}
 
     protected abstract ImagePlus predict(ImagePlus image)
@@ -92,6 +92,8 @@ abstract class PluginRun {
         if (!zip || !description.file)
             throw new Fault("'$model' is no folder of a model for ${plugin()}: it must hold model.json and a file ending in ${ending()}.")
         info = (Map) new JsonSlurper().parse(description, 'UTF-8')
+        if (!(info.normalization.kind in ['percentile', 'fixed']))  // what `scale` knows
+            throw new Fault("The model '${info.name}' normalizes by ${info.normalization.kind}: run it by DeepImageJ.")
         tiles = Math.max(1, inputs.typed(inputs.fields.find { it.name == 'tiles' }) as int)
         meta = new ZipFile(zip).withCloseable { archive ->
             (Map) new JsonSlurper().parse(archive.getInputStream(archive.getEntry('meta.json')), 'UTF-8')
