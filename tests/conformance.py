@@ -230,6 +230,18 @@ def begins_with_the_learning_rate_given(case: Case) -> None:
         assert rate == options.learning_rate, f"begins with {rate} in place of {options.learning_rate}"
 
 
+def tells_what_it_minimizes(case: Case) -> None:
+    """The methods section names the loss, and another one where the options choose another one."""
+    network = case.network
+    text = network.loss_text(network.Options())
+    assert re.fullmatch(r"the [^{}]*[^.{}]", text), f"loss in words: {text!r}"
+    for name, schema in network.Options.model_json_schema()["properties"].items():
+        if not name.endswith("loss"):
+            continue
+        texts = {network.loss_text(network.Options(**{name: value})) for value in schema["enum"]}
+        assert len(texts) == len(schema["enum"]), f"the same words for several values of {name}: {texts}"
+
+
 RULES: tuple[Callable[[Case], None], ...] = (
     describes_itself,
     options_are_documented_and_limited,
@@ -246,6 +258,7 @@ RULES: tuple[Callable[[Case], None], ...] = (
     normalizes_the_same_each_time,
     settles_on_the_same_options,
     begins_with_the_learning_rate_given,
+    tells_what_it_minimizes,
 )
 """All rules but that of `imported_when_asked`, which needs a process of its own."""
 
@@ -262,7 +275,7 @@ def imported_when_asked(networks: str) -> list[str]:
         f"import sys\n{networks}\n"
         "for n in networks:\n"
         "    o = n.Options(); n.halo(o); n.divisor(o); n.outputs(o, 1); n.footprint(o, 1, 1); n.schedule(o)\n"
-        "    n.Options.model_json_schema()\n"
+        "    n.loss_text(o); n.Options.model_json_schema()\n"
         "heavy = ('tensorflow', 'tf_keras', 'keras', 'csbdeep', 'n2v', 'stardist', 'jpype')\n"
         "print(*[m for m in heavy if m in sys.modules])"
     )

@@ -207,6 +207,20 @@ class Hasty(Care2D):
         return Plateau(1e-3, options.reduce_lr_patience, factor=0.5)
 
 
+class Curt(Care2D):
+    """It has one word for all losses."""
+
+    def loss_text(self, options: Any) -> str:
+        return "the error"
+
+
+class Speechless(Care2D):
+    """It says nothing of its loss."""
+
+    def loss_text(self, options: Any) -> str:
+        return ""
+
+
 BROKEN: tuple[tuple[Network, Callable[[Case], None], str], ...] = (
     (Nameless(), conformance.describes_itself, "name 'CARE 2D!'"),
     (Uncited(), conformance.describes_itself, "no DOI"),
@@ -231,6 +245,8 @@ BROKEN: tuple[tuple[Network, Callable[[Case], None], str], ...] = (
     (Wavering(), conformance.normalizes_the_same_each_time, "then"),
     (Undecided(), conformance.settles_on_the_same_options, "when they are settled"),
     (Hasty(), conformance.begins_with_the_learning_rate_given, "begins with 0.001"),
+    (Curt(), conformance.tells_what_it_minimizes, "the same words for several values of loss"),
+    (Speechless(), conformance.tells_what_it_minimizes, "loss in words: ''"),
 )
 """Networks, the rule that each breaks, and what the rule says."""
 

@@ -136,6 +136,10 @@ class Network(Protocol):
         """
         ...
 
+    def loss_text(self, options: Any) -> str:
+        """Return what the training minimizes, in words for a methods section, e.g. ``the mean absolute error``."""
+        ...
+
     def schedule(self, options: Any) -> Schedule:
         """Return how the learning rate changes from epoch to epoch."""
         ...

@@ -41,6 +41,8 @@ CARE_CITATION = Citation(
     "10.1038/s41592-018-0216-7",
 )
 
+_ERRORS = {"mae": "absolute", "mse": "squared"}
+
 
 class CareOptions(TrainingOptions):
     """Options that CARE 2D and 3D share; limits keep the network buildable."""
@@ -196,6 +198,12 @@ class _Care(CsbdeepUNet):
         loss = "laplace" if options.probabilistic else options.loss
         prepare_model(model, tf.keras.optimizers.Adam(learning_rate=options.learning_rate), loss)
         return model
+
+    def loss_text(self, options: CareOptions) -> str:
+        """Return csbdeep's loss in words."""
+        if options.probabilistic:
+            return "the negative log-likelihood of a Laplace distribution per pixel"
+        return f"the mean {_ERRORS[options.loss]} error"
 
     def footprint(self, options: CareOptions, channels_in: int, channels_out: int) -> Footprint:
         """Return parameters and activations of csbdeep's U-Net."""

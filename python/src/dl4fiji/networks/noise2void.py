@@ -36,6 +36,8 @@ MOMENTUM = 0.9
 _TRAINING_MASKS, _VALIDATION_MASKS = 4, 5
 """Tell the random numbers of the masks from those of the patches, which have the same seed."""
 
+_ERRORS = {"mae": "absolute", "mse": "squared"}
+
 
 class Noise2VoidOptions(TrainingOptions):
     """Options that Noise2Void 2D and 3D share; limits keep the network buildable."""
@@ -178,6 +180,10 @@ class _Noise2Void(CsbdeepUNet):
         optimizer = tf.keras.optimizers.Adam(learning_rate=options.learning_rate)
         model.compile(optimizer=optimizer, loss=losses[options.loss], metrics=metrics)
         return model
+
+    def loss_text(self, options: Noise2VoidOptions) -> str:
+        """Return n2v's loss in words."""
+        return f"the mean {_ERRORS[options.loss]} error at the hidden pixels"
 
     def footprint(self, options: Noise2VoidOptions, channels_in: int, channels_out: int) -> Footprint:
         """Return parameters and activations of n2v's U-Net, once or once per channel."""

@@ -106,6 +106,14 @@ class _StarDist:
         peer.prepare_for_training(tf.keras.optimizers.Adam(learning_rate=options.learning_rate))
         return peer.keras_model
 
+    def loss_text(self, options: StarDistOptions) -> str:
+        """Return stardist's losses in words."""
+        distance = {"mae": "mean absolute error", "mse": "mean squared error", "iou": "overlap (IoU)"}
+        return (
+            f"the sum of the binary cross-entropy of the object probabilities (weight {options.probability_weight:g}) "
+            f"and the {distance[options.distance_loss]} of the distances (weight {options.distance_weight:g})"
+        )
+
     def schedule(self, options: StarDistOptions) -> Schedule:
         """Halve the learning rate when the validation loss stays."""
         return Plateau(options.learning_rate, options.reduce_lr_patience, factor=0.5)

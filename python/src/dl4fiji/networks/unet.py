@@ -37,6 +37,12 @@ CICEK = Citation(
 )
 
 Loss = Literal["cross_entropy", "dice", "focal", "sum"]
+_LOSS_TEXTS: dict[Loss, str] = {
+    "cross_entropy": "the {}cross-entropy",
+    "dice": "the soft Dice loss",
+    "focal": "the {}focal loss",
+    "sum": "the sum of {}cross-entropy, soft Dice loss and focal loss",
+}
 
 
 class UNetOptions(TrainingOptions):
@@ -153,6 +159,10 @@ class _UNet:
         optimizer = tf.keras.optimizers.Adam(learning_rate=options.learning_rate)
         model.compile(optimizer=optimizer, loss=unet_losses.LOSSES[options.loss], metrics=metrics)
         return model
+
+    def loss_text(self, options: UNetOptions) -> str:
+        """Return the loss in words."""
+        return _LOSS_TEXTS[options.loss].format("class-weighted " if options.class_weighting else "")
 
     def schedule(self, options: UNetOptions) -> Schedule:
         """Halve the learning rate when the validation loss stays."""

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from dl4fiji.errors import DL4FijiError, NotFoundError, UnauthorizedError
 from dl4fiji.jobs.job import DataRequest, TrainRequest
+from dl4fiji.quality_control.titles import compared_kind, metric_text
 from dl4fiji.service import catalog
 from dl4fiji.service.context import Service
 from dl4fiji.service.credentials import SESSION_SECONDS
@@ -155,24 +156,6 @@ def _train_page(name: str, given: dict[str, str], problems: list[str] | None = N
     )  # fmt: skip
 
 
-_METRICS = {
-    "psnr": ("PSNR", "dB, more is better", 2),
-    "ssim": ("SSIM", "up to 1", 3),
-    "nrmse": ("NRMSE", "less is better", 4),
-    "pearson": ("Pearson r", "up to 1", 3),
-    "iou": ("IoU", "overlap of masks, up to 1", 3),
-    "dice": ("Dice", "up to 1", 3),
-    "f1": ("F1", "objects found rightly, at an overlap of half, up to 1", 3),
-    "panoptic_quality": ("Panoptic quality", "F1 times the overlap of what was found, up to 1", 3),
-    "mean_matched_score": ("IoU of hits", "overlap of objects found rightly, up to 1", 3),
-    "precision": ("Precision", "up to 1", 3),
-    "recall": ("Recall", "up to 1", 3),
-    "masked_mse": ("Masked MSE", "at hidden noisy pixels, normalized; there is no truth", 4),
-    "masked_mae": ("Masked MAE", "at hidden noisy pixels, normalized; there is no truth", 4),
-}
-"""Title, hint and decimals of the metrics."""
-
-
 def _quality(quality: Any) -> list[dict[str, str]]:
     """Return the rows of the table of quality: metric, what the prediction is compared with, prediction.
 
@@ -183,17 +166,15 @@ def _quality(quality: Any) -> list[dict[str, str]]:
     rows = []
     for name, values in quality.items():
         if isinstance(values, dict) and isinstance(values.get("prediction"), int | float):
-            base, _, number = name.partition("_class_")
-            title, hint, decimals = _METRICS.get(base, (name, "", 4))
-            before = next((kind for kind in values if kind != "prediction"), "")
+            metric, before = metric_text(name), compared_kind(values)
             given = values.get(before)
             rows.append(
                 {
-                    "title": f"{title}, class {number}" if number else title,
-                    "hint": "" if number else hint,
+                    "title": metric.title,
+                    "hint": metric.hint,
                     "before": before.capitalize(),
-                    "input": f"{given:.{decimals}f}" if isinstance(given, int | float) else "",
-                    "prediction": f"{values['prediction']:.{decimals}f}",
+                    "input": metric.write(given) if isinstance(given, int | float) else "",
+                    "prediction": metric.write(values["prediction"]),
                 }
             )
     return rows

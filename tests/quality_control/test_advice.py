@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dl4fiji.training import advice
+from dl4fiji.quality_control import advice
 
 
 def _rows(losses: list[float], val_losses: list[float]) -> list[dict[str, float]]:
