@@ -111,6 +111,26 @@ class ModelFolder:
         """Which engines ran the export, and how far they differ from Python."""
         return self.path / "certificate.json"
 
+    @property
+    def record_file(self) -> Path:
+        """What the training kept for the report, see `dl4fiji.quality_control.record`."""
+        return self.path / "record.json"
+
+    @property
+    def examples_file(self) -> Path:
+        """Panels of example images in an npz, described in `record_file`."""
+        return self.path / "examples.npz"
+
+    @property
+    def report_html(self) -> Path:
+        """The report as one HTML page that needs nothing else."""
+        return self.path / "report.html"
+
+    @property
+    def report_pdf(self) -> Path:
+        """The same as PDF."""
+        return self.path / "report.pdf"
+
     def weights(self, which: str = "best") -> Path:
         """Return the Keras weights file, ``best`` or ``last``."""
         if which not in ("best", "last"):

@@ -39,7 +39,6 @@ class Evidence:
     images: tuple[int, int] | None = None
     """Images for training and for validation."""
     record: Record | None = None
-    task: str = ""
     ended: bool = True
     """The training went through all its epochs, neither canceled nor stopped early."""
     judged: bool = True

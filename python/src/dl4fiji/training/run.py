@@ -214,6 +214,7 @@ class _Course:
             asked, self._dataset, normalization, model, self._device, self._history, self._checkpoints, prediction,
             canceled=canceled, stopped_early=loop.stopped_early and not canceled,
             steps_per_second=loop.steps_per_second, steps_per_epoch=steps, batch_size=options.batch_size,
+            optimizer=type(getattr(trainee, "optimizer", None)).__name__,
         )  # fmt: skip
         return finish(trained, self._progress)
 

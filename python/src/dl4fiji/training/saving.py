@@ -5,37 +5,45 @@ from __future__ import annotations
 import errno
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import psutil
 
 from dl4fiji import __version__
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.data.pairs import summarize
-from dl4fiji.errors import Canceled, ConflictError
+from dl4fiji.errors import Canceled, ConflictError, DL4FijiError
 from dl4fiji.files import atomic_folder, atomic_path, read_json, write_json
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
 from dl4fiji.networks.weights import assign_weights, read_weights
-from dl4fiji.training import advice
+from dl4fiji.quality_control.advice import Evidence, review
+from dl4fiji.quality_control.record import Record
+from dl4fiji.quality_control.report import write_report
 from dl4fiji.training.checkpoint import Checkpoints
-from dl4fiji.training.device import Device
+from dl4fiji.training.data_record import record_data
+from dl4fiji.training.device import Device, cpu_title
 from dl4fiji.training.download import public
-from dl4fiji.training.evaluation import Evaluation, choose_sample, evaluate, tiled, without_truth
+from dl4fiji.training.evaluation import Evaluation, Predict, choose_sample, evaluate, tiled, without_truth
+from dl4fiji.training.examples import Example, make_examples
 from dl4fiji.training.history import History, Row, best_row
 from dl4fiji.training.objects import evaluate_objects
 from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import Forecast
 from dl4fiji.training.segmentation import evaluate_masks
 
-_PACKAGES = ("tensorflow", "tf-keras", "csbdeep", "numpy")
+T = TypeVar("T")
+
+_PACKAGES = ("tensorflow", "tf-keras", "csbdeep", "n2v", "stardist", "numpy", "scipy", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class Trained:
     steps_per_second: float
     steps_per_epoch: int
     batch_size: int
+    optimizer: str
+    """Name of its class in Keras, e.g. ``Adam``."""
 
 
 def refuse_existing(asked: Request) -> None:
@@ -103,11 +113,14 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         trained.model.save_weights(str(folder.weights("last")), save_format="h5")
         shutil.copyfile(best_file, folder.weights("best"))
         assign_weights(trained.model, read_weights(best_file), str(best_file))
-        try:
-            evaluation = Evaluation({}, []) if trained.canceled else _judge(trained, best, progress)
-        except Canceled:
-            evaluation, trained = Evaluation({}, []), replace(trained, canceled=True)
-        _give_advice(trained, evaluation.quality, progress)
+        evaluation, record = Evaluation({}, []), Record()
+        if not trained.canceled:
+            try:
+                evaluation = _judge(trained, best, progress)
+                record = _for_report(trained, best, evaluation, folder, progress)
+            except Canceled:
+                evaluation, record, trained = Evaluation({}, []), Record(), replace(trained, canceled=True)
+        _give_advice(trained, evaluation.quality, record, progress)
         progress.phase("Saving the model")
         shutil.copyfile(history.path, folder.history_file)
         write_json(folder.request_file, dict(asked.raw))
@@ -117,6 +130,9 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
             np.savez_compressed(partial, **sample)
         info = _info(trained, best, evaluation, progress.warnings)
         folder.write(info)
+        if not trained.canceled:
+            progress.phase("Writing the report")
+            _at_will(lambda: write_report(folder), "The report could not be written", progress)
     if not trained.canceled:
         trained.checkpoints.remove()
     return info
@@ -165,16 +181,8 @@ def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> Evaluati
     if all(sample.target is None for sample in trained.dataset.validation):
         return Evaluation(without_truth(best), [])
     progress.phase("Judging the network on the validation images")
-    asked = trained.asked
-    divisor, halo = asked.network.divisor(asked.options), asked.network.halo(asked.options)
-
-    def run(image: np.ndarray) -> np.ndarray:
-        return trained.model.predict_on_batch(image[np.newaxis])[0]
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        return tiled(run, image, tuple(divisor.values()), tuple(halo.values()))
-
-    dataset, normalization = trained.dataset, trained.normalization
+    asked, dataset, normalization = trained.asked, trained.dataset, trained.normalization
+    predict = _predict(trained)
     if dataset.classes:
         evaluation = evaluate_masks(dataset, normalization, predict, progress)
     elif asked.network.task == "instances":
@@ -186,13 +194,61 @@ def _judge(trained: Trained, best: Row, progress: RecordingProgress) -> Evaluati
     return evaluation
 
 
-def _give_advice(trained: Trained, quality: Mapping[str, Any], progress: RecordingProgress) -> None:
-    """Warn of what the history and the figures show."""
-    rows, units = trained.history.rows, trained.dataset.units
-    sentences = [advice.few_images(*units), advice.overfitting(rows), advice.no_gain(quality)]
-    if not (trained.canceled or trained.stopped_early):
-        sentences.append(advice.unfinished(rows))
-    for sentence in filter(None, sentences):
+def _predict(trained: Trained) -> Predict:
+    """Return what runs the network on a normalized image of any size."""
+    asked = trained.asked
+    divisor, halo = asked.network.divisor(asked.options), asked.network.halo(asked.options)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return trained.model.predict_on_batch(image[np.newaxis])[0]
+
+    return lambda image: tiled(run, image, tuple(divisor.values()), tuple(halo.values()))
+
+
+def _for_report(
+    trained: Trained, best: Row, evaluation: Evaluation, folder: ModelFolder, progress: RecordingProgress
+) -> Record:
+    """Write ``record.json`` and ``examples.npz``, and return the former; what fails is left out."""
+    progress.phase("Comparing the images and making examples for the report")
+    dataset, normalization = trained.dataset, trained.normalization
+    record = _at_will(lambda: record_data(dataset, progress), "The images could not be compared", progress) or Record()
+    info, task = _info(trained, best, evaluation, []), trained.asked.network.task
+    examples = _at_will(
+        lambda: make_examples(dataset, normalization, info, _predict(trained), task, progress),
+        "The report has no examples", progress,
+    )  # fmt: skip
+    if examples:
+        record = record.model_copy(update={"examples": tuple(example.record for example in examples)})
+        with atomic_path(folder.examples_file) as partial:
+            np.savez_compressed(partial, **_panels(examples))
+    write_json(folder.record_file, record.model_dump(mode="json"))
+    return record
+
+
+def _panels(examples: Sequence[Example]) -> dict[str, Any]:
+    return {f"{n}.{name}": panel for n, example in enumerate(examples) for name, panel in example.panels.items()}
+
+
+def _at_will(work: Callable[[], T], failure: str, progress: RecordingProgress) -> T | None:
+    """Do what the report needs; if it fails, tell it and go on: no training is lost for the sake of its report."""
+    try:
+        return work()
+    except Canceled:
+        raise
+    except Exception as error:  # noqa: BLE001 – from full disks to images that have gone meanwhile
+        traceback.print_exc()
+        reason = error.message if isinstance(error, DL4FijiError) else f"{type(error).__name__}: {error}"
+        progress.warning(f"{failure} ({reason.rstrip('.')}); the model itself is whole.")
+        return None
+
+
+def _give_advice(trained: Trained, quality: Mapping[str, Any], record: Record, progress: RecordingProgress) -> None:
+    """Warn of what the history, the images and the figures show."""
+    evidence = Evidence(
+        rows=trained.history.rows, quality=quality, images=trained.dataset.units, record=record,
+        ended=not (trained.canceled or trained.stopped_early), judged=not trained.canceled,
+    )  # fmt: skip
+    for sentence in review(evidence):
         progress.warning(sentence)
 
 
@@ -242,11 +298,15 @@ def _summary(trained: Trained, best: Row) -> dict[str, Any]:
         "canceled": trained.canceled,
         "stopped_early": trained.stopped_early,
         "learning_rate": best["learning_rate"],
+        "optimizer": trained.optimizer,
         "start_from": public(trained.asked.start_from),
         "parameters": int(trained.model.count_params()),
         "memory_forecast": trained.forecast.memory,
         "device": trained.device.title,
         "device_kind": trained.device.kind,
+        "cpu": cpu_title(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": {
             "dl4fiji": __version__, "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
