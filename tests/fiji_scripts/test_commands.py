@@ -98,7 +98,12 @@ def test_a_failed_job_ends_the_macro_with_its_sentence(
 def test_unknown_jobs_and_models_are_said(fiji: FijiProcess) -> None:
     with pytest.raises(FijiError, match="There is no job 'none'"):
         fiji.run_script("Jobs/Monitor_Job", {"job": "none"})
-    more = {"Models/Install_Model_in_Fiji": {"fiji": "/"}, "Models/Open_Model_Folder": {}, "Predict": {"source": "/"}}
+    more = {
+        "Models/Install_Model_in_Fiji": {"fiji": "/"},
+        "Models/Open_Model_Folder": {},
+        "Models/Open_Report": {},
+        "Predict": {"source": "/"},
+    }
     for script, inputs in more.items():
         with pytest.raises(FijiError, match="There is no model 'none'"):
             fiji.run_script(script, {"model": "none", **inputs})
@@ -199,6 +204,12 @@ def test_training_on_a_folder_then_predicting_and_installing(
     assert outputs["folder"] == str(app / "models" / "tiny é")
     assert (app / "models" / "tiny é" / "rdf.yaml").is_file()
     assert fiji.run_script("Models/Open_Model_Folder", {"model": "tiny é"})["folder"] == folder
+    report = Path(fiji.run_script("Models/Open_Report", {"model": "tiny é"})["report"])
+    assert report == Path(folder) / "report.html"
+    report.unlink()
+    macro = 'run("Open Report", "model=[tiny é]"); return getInfo("dl4fiji.report");'
+    assert fiji.run_macro(macro) == str(report), "made again"
+    assert "tiny é: training report" in report.read_text(encoding="utf-8")
 
     again = {"source": str(images / "noisy [x"), "target": str(images / "clean"), "name": "tiny é", "patch_size": 32}
     with pytest.raises(FijiError, match="There is a model named 'tiny é' already"):

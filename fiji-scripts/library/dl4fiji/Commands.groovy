@@ -6,7 +6,7 @@ import ij.macro.Interpreter
 
 /** What the menu scripts call. Each command gives its outputs to the script and, for macros, to getInfo("dl4fiji.…"). */
 class Commands {
-    private static final List<String> OUTPUTS = ['job', 'state', 'model', 'folder', 'files', 'objects', 'url', 'error']
+    private static final List<String> OUTPUTS = ['job', 'state', 'model', 'folder', 'files', 'objects', 'report', 'url', 'error']
 
     void train(Script script, String network, String title, String description) {
         run(script, title) { new Train(network, title, description).run(it) }
@@ -27,6 +27,8 @@ class Commands {
     void installModel(Script script) { run(script, 'Install Model in Fiji') { new Models().install(it) } }
 
     void openModelFolder(Script script) { run(script, 'Open Model Folder') { new Models().open(it) } }
+
+    void openReport(Script script) { run(script, 'Open Report') { new Models().openReport(it) } }
 
     void startService(Script script) { run(script, 'Start DL4Fiji Service') { new ServiceCommands().start(it) } }
 

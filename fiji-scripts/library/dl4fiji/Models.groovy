@@ -27,6 +27,28 @@ class Models {
         return [model: inputs.text('model'), folder: folder.path]
     }
 
+    /** Show the report of a model in the browser; one that has none yet gets it. */
+    Map<String, Object> openReport(Object module) {
+        Inputs inputs = choose(module, 'Open Report', 'Shows how good a model is, how it was trained, and what to mind.', 'Open')
+        File report = report(inputs.text('model'))
+        show(report)
+        return [model: inputs.text('model'), report: report.path]
+    }
+
+    /** Return the report of the model {@code name}, made now if there is none. */
+    File report(String name) {
+        Map model = (Map) client.get("/models/${Client.segment(name)}")
+        File report = model.report ? new File(model.report as String) : null
+        return report?.file ? report : new File(client.post("/models/${Client.segment(name)}/report").html as String)
+    }
+
+    /** Show a report in the system's browser, where there are windows, and tell where it is. */
+    static void show(File report) {
+        if (Gui.available() && Desktop.desktopSupported && Desktop.desktop.isSupported(Desktop.Action.BROWSE))
+            Desktop.desktop.browse(report.toURI())
+        Gui.log("Report: $report")
+    }
+
     private Inputs choose(Object module, String title, String introduction, String okLabel) {
         Inputs inputs = Inputs.of(module, title) { fields ->
             List<Map> models = ((List<Map>) client.get('/models')).findAll { !it.error }  // damaged ones

@@ -80,12 +80,28 @@ class ResultWindow {
         Map<String, String> commands = ['Predict…': 'DL4Fiji Predict', 'Install in Fiji…': 'Install Model in Fiji',
                                         'Open folder…': 'Open Model Folder']
         if (!exported()) commands.remove('Install in Fiji…')
+        panel.add(reportButton())
         commands.each { label, command ->
             JButton button = new JButton(label)
             button.addActionListener { ij.IJ.doCommand(command) }
             panel.add(button)
         }
         return panel
+    }
+
+    /** Return the button that shows the report; what the service answers is waited for beside the events. */
+    private JButton reportButton() {
+        JButton button = new JButton('Open report')
+        button.addActionListener {
+            Thread.start('DL4Fiji report') {
+                try {
+                    Models.show(new Models().report(job.result.model as String))
+                } catch (Exception error) {
+                    Gui.log("The report cannot be shown: ${error.message}")
+                }
+            }
+        }
+        return button
     }
 
     private static String escape(String text) { text.replace('&', '&amp;').replace('<', '&lt;') }

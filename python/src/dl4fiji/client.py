@@ -197,6 +197,10 @@ class ServiceClient:
         """Put a model where DeepImageJ in the Fiji at the folder ``fiji`` finds it; return its ``folder``."""
         return self._call("POST", f"/models/{_quoted(name)}/install", {"fiji": str(fiji)})
 
+    def make_report(self, name: str) -> dict[str, Any]:
+        """Make a model's report again; return its files, ``html`` and ``pdf``."""
+        return self._call("POST", f"/models/{_quoted(name)}/report")
+
     def inbox(self) -> Path:
         """Return a fresh folder for images to hand over."""
         return Path(self._call("POST", "/inbox")["folder"])

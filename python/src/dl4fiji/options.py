@@ -33,6 +33,20 @@ def architecture_options(model: type[Options]) -> list[str]:
     ]
 
 
+_LABELS = {
+    "validation_percent": "Kept aside for validation",
+    "reduce_lr_patience": "Learning-rate patience",
+    "percentile_low": "Lower percentile",
+    "percentile_high": "Upper percentile",
+}
+"""Labels where the option's name alone would not do."""
+
+
+def label(name: str) -> str:
+    """Return what an option is called in dialogs and reports."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
 def parse_size(value: Any) -> Any:
     """Turn ``"128"``, ``"128x128"``, ``"16, 64, 64"``, a number or a list into a tuple of whole numbers."""
     if isinstance(value, str):

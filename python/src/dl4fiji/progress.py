@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
-from dl4fiji.errors import Canceled
+from dl4fiji.errors import Canceled, DL4FijiError
+
+T = TypeVar("T")
 
 
 class Progress(Protocol):
@@ -59,6 +63,29 @@ class SilentProgress:
     def canceled(self) -> bool:
         """Never stop."""
         return False
+
+
+def try_or_warn(work: Callable[[], T], failure: str, progress: Progress) -> T | None:
+    """Do what is not needed for the result itself; if it fails, warn of it, print the traceback and return None.
+
+    Parameters
+    ----------
+    work
+        What to do.
+    failure
+        How the warning begins, e.g. ``The report could not be written``.
+    progress
+        Told of the failure. A cancel is passed on.
+    """
+    try:
+        return work()
+    except Canceled:
+        raise
+    except Exception as error:  # noqa: BLE001 – from full disks to files that have gone meanwhile
+        traceback.print_exc()
+        reason = error.message if isinstance(error, DL4FijiError) else f"{type(error).__name__}: {error}"
+        progress.warning(f"{failure} ({reason.rstrip('.')}); the model itself is whole.")
+        return None
 
 
 def stop_if_canceled(progress: Progress) -> None:

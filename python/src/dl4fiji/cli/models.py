@@ -82,6 +82,27 @@ def install(
         print_plain(str(client.install_model(name, absolute(app_folder))["folder"]))
 
 
+@app.command("report")
+def report(
+    name: _NAME,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write report.html and report.pdf to; the model's by default.")
+    ] = None,
+    json: _JSON = False,
+) -> None:
+    """Make a model's report again: one HTML page and a PDF."""
+    from dl4fiji.cli.output import print_json, print_plain
+    from dl4fiji.home import Home
+    from dl4fiji.model import ModelFolder
+    from dl4fiji.quality_control.report import write_report
+
+    html, pdf = write_report(ModelFolder(Home.default().model(name)), output and output.expanduser().absolute())
+    if json:
+        print_json({"html": str(html), "pdf": str(pdf)})
+    else:
+        print_plain(f"{html}\n{pdf}")
+
+
 def _export(
     name: _NAME,
     weights: Annotated[str, typer.Option(help="Weights to use: best or last.")] = "best",

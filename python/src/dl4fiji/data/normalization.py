@@ -70,21 +70,6 @@ class ZScoreNormalization(BaseModel):
 
 Normalization = PercentileNormalization | FixedNormalization | ZScoreNormalization
 
-
-def in_words(normalization: Normalization) -> str:
-    """Return in words what is done to an image before it enters the network."""
-    if isinstance(normalization, PercentileNormalization):
-        return (
-            f"the {normalization.low:g} % percentile of the image becomes 0 and the {normalization.high:g} % "
-            "percentile becomes 1, each channel and each image by itself; the percentile of n pixels is the one "
-            "at the position int(n · p / 100) of the sorted pixels"
-        )
-    if isinstance(normalization, FixedNormalization):
-        mean, spread = (", ".join(f"{x:.6g}" for x in values) for values in (normalization.mean, normalization.std))
-        return f"{mean} is subtracted and the rest divided by {spread}, mean and deviation of the training data"
-    return "each channel of each image is brought to mean 0 and standard deviation 1"
-
-
 REPLACE_NAN = "replace them in Fiji (Process ▸ Noise ▸ Remove NaNs, or Process ▸ Math ▸ Macro)"
 """The remedy for pixels that are not finite."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dl4fiji import __version__
-from dl4fiji.data.normalization import FixedNormalization, PercentileNormalization, in_words
+from dl4fiji.data.normalization import FixedNormalization, Normalization, PercentileNormalization
 from dl4fiji.export.bioimageio import ONNX, SAVED_MODEL, identifier
 from dl4fiji.export.fiji_plugins import runs_in_n2v, runs_in_stardist
 from dl4fiji.model import ModelInfo
@@ -27,6 +27,20 @@ def render(info: ModelInfo, network: Network, recipe: Recipe, certificate: dict[
         _references(network, info),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def normalization_text(normalization: Normalization) -> str:
+    """Return in words what is done to an image before it enters the network."""
+    if isinstance(normalization, PercentileNormalization):
+        return (
+            f"the {normalization.low:g} % percentile of the image becomes 0 and the {normalization.high:g} % "
+            "percentile becomes 1, each channel and each image by itself; the percentile of n pixels is the one "
+            "at the position int(n · p / 100) of the sorted pixels"
+        )
+    if isinstance(normalization, FixedNormalization):
+        mean, spread = (", ".join(f"{x:.6g}" for x in values) for values in (normalization.mean, normalization.std))
+        return f"{mean} is subtracted and the rest divided by {spread}, mean and deviation of the training data"
+    return "each channel of each image is brought to mean 0 and standard deviation 1"
 
 
 def _output_text(info: ModelInfo, network: Network, recipe: Recipe) -> str:
@@ -54,7 +68,7 @@ def _output_text(info: ModelInfo, network: Network, recipe: Recipe) -> str:
     return (
         f"## Input and output\n\nInput: an image with the axes {', '.join(recipe.spatial)} and "
         f"{recipe.channels_in} channel{'s' if recipe.channels_in > 1 else ''}, raw values of any type, any size. "
-        f"Within the graph, {in_words(recipe.normalization)}. {units} Output:\n\n"
+        f"Within the graph, {normalization_text(recipe.normalization)}. {units} Output:\n\n"
         + "\n".join(lines)
         + _mask_text(recipe)
         + (_objects_text(info) if network.task == "instances" else "")

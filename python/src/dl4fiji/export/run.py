@@ -37,7 +37,8 @@ from dl4fiji.network import Network
 from dl4fiji.prediction.instances import labels_of
 from dl4fiji.prediction.keras_model import load_keras_model
 from dl4fiji.prediction.recipe import Recipe
-from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
+from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled, try_or_warn
+from dl4fiji.quality_control.report import write_report
 
 _LOCK = ".export.lock"
 _PROBE_PLANE = 256
@@ -149,6 +150,8 @@ def _export(
         write_json(folder.certificate_file, certificate)
     zip_folder(folder.package, folder.package_zip)
     zipped = plugin_zip(folder, model.network)
+    progress.phase("Writing the report")  # once more: it tells of the certificate
+    try_or_warn(lambda: write_report(folder), "The report could not be written", progress)
     return {
         "package": str(folder.package),
         "package_zip": str(folder.package_zip),

@@ -12,6 +12,7 @@ from dl4fiji.fiji.scripts import scripts_folder
 from dl4fiji.files import write_text
 from dl4fiji.network import Network
 from dl4fiji.networks import NETWORKS
+from dl4fiji.options import label as label_of
 
 _FOLDER = Path("Plugins/DL4Fiji/Train")
 _HEAD = """\
@@ -93,13 +94,6 @@ _WAIT = (
     "Off: the command ends at once and the training goes on; Jobs > Monitor Job shows it.",
     False,
 )
-_LABELS = {
-    "validation_percent": "Kept aside for validation",
-    "reduce_lr_patience": "Learning-rate patience",
-    "percentile_low": "Lower percentile",
-    "percentile_high": "Upper percentile",
-}
-"""Labels where the option's name alone would not do."""
 _TAKEN_COMMANDS = frozenset({"StarDist 2D", "StarDist 3D"})
 """Titles that are commands of other plugins, or may be beside one: of two with a name, a macro gets but one."""
 _OUTPUTS = ("job", "state", "model", "folder", "error")
@@ -165,12 +159,11 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 def _option(name: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     extra = _extra(field)
-    label = _LABELS.get(name) or name.replace("_", " ").capitalize()
     choices = [str(choice) for choice in get_args(field.annotation)] if isinstance(default, str) else []
     kind = "choice" if choices else _kind(default)
     return _input(
         name,
-        label,
+        label_of(name),
         kind,
         _text(default),
         str(field.description),

@@ -139,7 +139,7 @@ class Job(BaseModel):
     """Last lines of the log of a crashed or failed job."""
     warnings: list[str] = Field(default_factory=list)
     result: dict[str, Any] = Field(default_factory=dict)
-    """Training: ``model``, ``folder``, ``package``, ``quality``, ``certificate``; prediction: ``files``."""
+    """Training: ``model``, ``folder``, ``package``, ``quality``, ``report``, ``certificate``; prediction: ``files``."""
     resumable: bool = False
     attempts: int = 0
     request: dict[str, Any] = Field(default_factory=dict)

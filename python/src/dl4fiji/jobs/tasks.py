@@ -74,6 +74,8 @@ def run_train(request: TrainRequest, home: Home, folder: Path, progress: WorkerP
         _train(request, home, folder, model, progress)
     info = model.read()
     result: dict[str, Any] = {"model": info.name, "folder": str(model.path), "quality": info.quality}
+    if model.report_html.is_file():
+        result["report"] = str(model.report_html)
     progress.result(**result)
     if info.training.get("canceled"):
         raise Canceled
@@ -119,10 +121,11 @@ def run_export(request: ExportRequest, home: Home, progress: WorkerProgress) -> 
 
     model = ModelFolder(home.model(request.model))
     info = model.read()
-    return {
+    result = {
         "model": info.name, "folder": str(model.path), "quality": info.quality,
         **_export(model, request.weights, progress),
     }  # fmt: skip
+    return result | ({"report": str(model.report_html)} if model.report_html.is_file() else {})
 
 
 def run_predict(request: PredictRequest, home: Home, folder: Path, progress: WorkerProgress) -> dict[str, Any]:

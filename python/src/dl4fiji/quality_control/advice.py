@@ -51,7 +51,7 @@ def review(evidence: Evidence) -> list[str]:
     sentences = [overfitting(rows), unfinished(rows) if evidence.ended else "", loss_against_metrics(rows)]
     if evidence.images:
         sentences.append(few_images(*evidence.images))
-        sentences.append(few_judged(evidence.images[1]))
+        sentences.append(few_judged(evidence.images[1], record.fields))
     sentences += [
         single_image(record.images), leakage(record.likenesses), saturation(record.images),
         no_gain(quality), worse_images(quality), contradiction(quality), few_objects(quality),
@@ -125,14 +125,15 @@ def few_images(train: int, validation: int) -> str:
     )
 
 
-def few_judged(validation: int) -> str:
-    """Return a warning if there are few validation images, else empty."""
-    if validation >= FEW_JUDGED:
+def few_judged(validation: int, fields: int = 0) -> str:
+    """Return a warning if there are few validation images, or few ``fields`` of view among them (0: not known)."""
+    if (fields or validation) >= FEW_JUDGED:
         return ""
     images = "image" if validation == 1 else "images"
+    views = f" of {fields} field{'s' * (fields != 1)} of view" if 0 < fields < validation else ""
     return (
-        f"The figures are of {validation} validation {images}, too few to tell how they vary: judge the network on "
-        "further images with truth by Evaluate before you publish them."
+        f"The figures are of {validation} validation {images}{views}, too few to tell how they vary: judge the network "
+        "on further images with truth by Evaluate before you publish them."
     )
 
 

@@ -109,6 +109,11 @@ def likenesses(training: Sequence[Fingerprint], validation: Sequence[Fingerprint
     return tuple(found)
 
 
+def fields(prints: Sequence[Fingerprint]) -> int:
+    """Return how many different truths there are; 0 where an image has none."""
+    return len({one.target for one in prints}) if all(one.target for one in prints) else 0
+
+
 def _alike(training: Sequence[Fingerprint], validation: Sequence[Fingerprint]) -> dict[int, tuple[str, float]]:
     """Return by the number of a validation image the training image with the highest correlation, from `ALIKE` on."""
     by_shape: dict[tuple[int, ...], list[Fingerprint]] = defaultdict(list)

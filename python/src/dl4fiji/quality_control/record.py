@@ -68,4 +68,6 @@ class Record(_Kept):
     likenesses: tuple[Likeness, ...] = ()
     compared: tuple[int, int] = (0, 0)
     """How many training and validation samples were compared with one another."""
+    fields: int = 0
+    """How many different fields of view the validation images show, by their truth; 0: not known."""
     examples: tuple[ExampleRecord, ...] = Field(default_factory=tuple)

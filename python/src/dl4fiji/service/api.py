@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from dl4fiji import __version__
 from dl4fiji.jobs.files import JobFiles
 from dl4fiji.jobs.job import Job, JobState, Request, TrainRequest
-from dl4fiji.service import catalog, submission
+from dl4fiji.service import catalog, reports, submission
 from dl4fiji.service.context import Context, Service
 from dl4fiji.service.credentials import CODE_SECONDS
 from dl4fiji.service.events import read_events, stream_events
@@ -29,6 +29,7 @@ from dl4fiji.service.messages import (
     NetworkEntry,
     PatchPreview,
     Problem,
+    ReportFiles,
     Stopping,
 )
 from dl4fiji.settings import Settings
@@ -194,6 +195,13 @@ def model(name: str, service: Service) -> dict[str, Any]:
 def install(name: str, request: InstallRequest, service: Service) -> Folder:
     """Copy the model's package into the models of a Fiji."""
     return Folder(folder=str(catalog.install_model(service.home, name, request.fiji)))
+
+
+@router.post("/models/{name}/report", summary="Make a model's report again", tags=["models"])
+def report(name: str, service: Service) -> ReportFiles:
+    """Write it as HTML page and as PDF into the model's folder; `GET /models/{name}/report` shows it."""
+    html, pdf = reports.make(service.home, name)
+    return ReportFiles(html=str(html), pdf=str(pdf))
 
 
 @router.post("/inbox", summary="Make a folder for images that are handed over", status_code=201, tags=["jobs"])

@@ -61,6 +61,7 @@ def show_model(home: Home, name: str) -> dict[str, Any]:
         "package_zip": folder.package_zip,
         "csbdeep_zip": folder.csbdeep_zip,
         "stardist_zip": folder.stardist_zip,
+        "report": folder.report_html,
     }
     shown: dict[str, Any] = {**info.model_dump(mode="json"), "folder": str(folder.path)}
     for key, path in files.items():

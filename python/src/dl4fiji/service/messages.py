@@ -83,6 +83,13 @@ class InstallRequest(BaseModel):
     fiji: str = Field(description="Absolute path of Fiji's folder.")
 
 
+class ReportFiles(BaseModel):
+    """Where a report was written to."""
+
+    html: str
+    pdf: str
+
+
 class LoginCode(BaseModel):
     """An address that signs a browser in, once."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from dl4fiji.errors import DL4FijiError, NotFoundError, UnauthorizedError
 from dl4fiji.jobs.job import DataRequest, TrainRequest
 from dl4fiji.quality_control.titles import compared_kind, metric_text
-from dl4fiji.service import catalog
+from dl4fiji.service import catalog, reports
 from dl4fiji.service.context import Service
 from dl4fiji.service.credentials import SESSION_SECONDS
 from dl4fiji.service.forms import Form, changed, option_fields
@@ -99,6 +99,25 @@ def model(name: str, service: Service) -> str:
         "model.html", page="models", model=shown, quality=_quality(shown.get("quality")),
         engines=_engines(shown.get("certificate")), training=_training(shown.get("training", {})),
     )  # fmt: skip
+
+
+@router.get("/models/{name}/report")
+def report(name: str, service: Service) -> Response:
+    """Show a model's report."""
+    return reports.page(service.home, name)
+
+
+@router.get("/models/{name}/report.pdf", response_class=Response)
+def report_pdf(name: str, service: Service) -> Response:
+    """Show a model's report as PDF."""
+    return reports.document(service.home, name)
+
+
+@router.post("/models/{name}/report")
+def make_report(name: str, service: Service) -> Response:
+    """Make a model's report again and show it."""
+    reports.make(service.home, name)
+    return RedirectResponse(f"/models/{quote(name)}/report", 303)
 
 
 @router.get("/train")

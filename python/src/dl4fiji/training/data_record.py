@@ -11,7 +11,7 @@ import numpy as np
 from dl4fiji.data.dataset import Dataset, ImagePair, Sample
 from dl4fiji.data.image import ImageSource
 from dl4fiji.progress import Progress, stop_if_canceled
-from dl4fiji.quality_control.likeness import Fingerprint, fingerprint, likenesses, saturated_share
+from dl4fiji.quality_control.likeness import Fingerprint, fields, fingerprint, likenesses, saturated_share
 from dl4fiji.quality_control.record import FileRecord, ImageRecord, Record, Role
 from dl4fiji.training.evaluation import center, read_sample
 
@@ -50,6 +50,7 @@ def record_data(dataset: Dataset, progress: Progress) -> Record:
     return Record(
         images=tuple(images),
         likenesses=likenesses([one for one, _ in training], [one for one, _ in validation]),
+        fields=fields([one for one, _ in validation]),
         compared=(len(training), len(validation)),
     )
 

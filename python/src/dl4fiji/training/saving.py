@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import platform
 import shutil
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,11 +21,12 @@ from dl4fiji import __version__
 from dl4fiji.data.dataset import Dataset
 from dl4fiji.data.normalization import Normalization
 from dl4fiji.data.pairs import summarize
-from dl4fiji.errors import Canceled, ConflictError, DL4FijiError
+from dl4fiji.errors import Canceled, ConflictError
 from dl4fiji.files import atomic_folder, atomic_path, read_json, write_json
 from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Network
 from dl4fiji.networks.weights import assign_weights, read_weights
+from dl4fiji.progress import try_or_warn
 from dl4fiji.quality_control.advice import Evidence, review
 from dl4fiji.quality_control.record import Record
 from dl4fiji.quality_control.report import write_report
@@ -41,9 +42,11 @@ from dl4fiji.training.recording import RecordingProgress
 from dl4fiji.training.resources import Forecast
 from dl4fiji.training.segmentation import evaluate_masks
 
-T = TypeVar("T")
-
-_PACKAGES = ("tensorflow", "tf-keras", "csbdeep", "n2v", "stardist", "numpy", "scipy", "scikit-image")
+_PACKAGES = {
+    "tensorflow": "tensorflow", "tf-keras": "tf_keras", "csbdeep": "csbdeep", "n2v": "n2v", "stardist": "stardist",
+    "numpy": "numpy", "scipy": "scipy", "scikit-image": "skimage",
+}  # fmt: skip
+"""Packages whose versions are kept, if they took part, and what they are imported as."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def finish(trained: Trained, progress: RecordingProgress) -> ModelInfo:
         folder.write(info)
         if not trained.canceled:
             progress.phase("Writing the report")
-            _at_will(lambda: write_report(folder), "The report could not be written", progress)
+            try_or_warn(lambda: write_report(folder), "The report could not be written", progress)
     if not trained.canceled:
         trained.checkpoints.remove()
     return info
@@ -211,9 +214,11 @@ def _for_report(
     """Write ``record.json`` and ``examples.npz``, and return the former; what fails is left out."""
     progress.phase("Comparing the images and making examples for the report")
     dataset, normalization = trained.dataset, trained.normalization
-    record = _at_will(lambda: record_data(dataset, progress), "The images could not be compared", progress) or Record()
+    record = (
+        try_or_warn(lambda: record_data(dataset, progress), "The images could not be compared", progress) or Record()
+    )
     info, task = _info(trained, best, evaluation, []), trained.asked.network.task
-    examples = _at_will(
+    examples = try_or_warn(
         lambda: make_examples(dataset, normalization, info, _predict(trained), task, progress),
         "The report has no examples", progress,
     )  # fmt: skip
@@ -227,19 +232,6 @@ def _for_report(
 
 def _panels(examples: Sequence[Example]) -> dict[str, Any]:
     return {f"{n}.{name}": panel for n, example in enumerate(examples) for name, panel in example.panels.items()}
-
-
-def _at_will(work: Callable[[], T], failure: str, progress: RecordingProgress) -> T | None:
-    """Do what the report needs; if it fails, tell it and go on: no training is lost for the sake of its report."""
-    try:
-        return work()
-    except Canceled:
-        raise
-    except Exception as error:  # noqa: BLE001 – from full disks to images that have gone meanwhile
-        traceback.print_exc()
-        reason = error.message if isinstance(error, DL4FijiError) else f"{type(error).__name__}: {error}"
-        progress.warning(f"{failure} ({reason.rstrip('.')}); the model itself is whole.")
-        return None
 
 
 def _give_advice(trained: Trained, quality: Mapping[str, Any], record: Record, progress: RecordingProgress) -> None:
@@ -309,6 +301,6 @@ def _summary(trained: Trained, best: Row) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": {
             "dl4fiji": __version__, "python": platform.python_version(),
-            **{package: version(package) for package in _PACKAGES},
+            **{package: version(package) for package, module in _PACKAGES.items() if module in sys.modules},
         },
     }  # fmt: skip

@@ -36,7 +36,7 @@ class Table:
     wide: frozenset[int] = frozenset()
     """Columns that need more room than others."""
     strong: frozenset[int] = frozenset()
-    """Rows that stand out."""
+    """Rows whose first two cells stand out."""
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):

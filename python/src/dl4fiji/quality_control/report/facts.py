@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dl4fiji.options import label
 from dl4fiji.quality_control.record import ImageRecord
 from dl4fiji.quality_control.report import figures
 from dl4fiji.quality_control.report.document import Block, Paragraph, Section, Table
@@ -26,6 +27,8 @@ def data(subject: Subject) -> Section:
     if subject.info.pixel_size:
         sizes = ", ".join(f"{axis} {value:.4g}" for axis, value in subject.info.pixel_size.items())
         facts.append(("Pixel size", f"{sizes} {subject.info.pixel_unit}".strip()))
+    if record.fields:
+        facts.append(("Fields of view for validation", str(record.fields)))
     if record.compared != (0, 0):
         facts.append(("Compared for likeness", _compared(subject)))
     if subject.evaluated is not None:
@@ -60,17 +63,21 @@ def _files(images: tuple[ImageRecord, ...]) -> list[Block]:
     shown = order[:MOST_FILES]
     rows = [
         (
-            image.name, image.role, f"{size(image.shape)} ({image.axes})", image.type, data_size(image.source.bytes),
-            _share(image.saturated), (image.source.sha256 or "–")[:12],
-            (image.target.sha256 or "–")[:12] if image.target else "–",
+            image.name,
+            image.role,
+            size(image.shape) + ("" if image.axes == "YX" else f" ({image.axes})"),
+            image.type,
+            data_size(image.source.bytes),
+            _share(image.saturated),
+            *((file.sha256 if file else "")[:12] or "–" for file in (image.source, image.target)),
         )
         for image in shown
-    ]  # fmt: skip
+    ]
     rest = f" The other {len(order) - len(shown)} are in record.json." if len(order) > len(shown) else ""
     caption = (
         f"Validation images first.{rest} SHA-256 of the files, the first 12 digits; all of them are in record.json."
     )
-    columns = ("Image", "For", "Size (axes)", "Type", "File", "Clipped", "SHA-256", "of target")
+    columns = ("Image", "For", "Size", "Type", "File", "Clipped", "SHA-256", "of target")
     return [Table(columns, tuple(rows), caption, frozenset({4, 5}), wide=frozenset({0}))]
 
 
@@ -137,9 +144,9 @@ def options(subject: Subject) -> Section:
             strong.add(len(rows))
         unit = f" {extra['unit']}" if extra.get("unit") and value not in ("", None) else ""
         standard = "default" if value == default else f"default: {_value(default)}"
-        rows.append((name.replace("_", " ").capitalize(), f"{_value(value)}{unit}", standard, field.description or ""))
+        rows.append((label(name), f"{_value(value)}{unit}", standard, field.description or ""))
     unknown = [name for name in subject.info.options if name not in given]
-    caption = "Options that differ from their defaults are in bold."
+    caption = "Options in bold differ from their defaults."
     caption += f" This version no longer has: {', '.join(unknown)}." if unknown else ""
     table = Table(
         ("Option", "Value", "", "Meaning"), tuple(rows), caption, wide=frozenset({3}), strong=frozenset(strong)
@@ -185,7 +192,7 @@ def computer(subject: Subject) -> Section | None:
     training = subject.info.training
     facts = [
         ("Device", str(training.get("device", ""))),
-        ("Processor", str(training.get("cpu", ""))),
+        ("Processor", "" if training.get("cpu") == training.get("device") else str(training.get("cpu", ""))),
         ("Memory", f"{training['memory_gib']:g} GiB" if training.get("memory_gib") else ""),
         ("System", str(training.get("system", ""))),
         *((name, str(value)) for name, value in training.get("versions", {}).items()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dl4fiji.data.normalization import in_words
+from dl4fiji.data.normalization import FixedNormalization, PercentileNormalization
 from dl4fiji.quality_control.record import ImageRecord
 from dl4fiji.quality_control.report.document import Paragraph, Section
 from dl4fiji.quality_control.report.references import OF_METRICS, OF_OPTIMIZERS, short
@@ -39,7 +39,7 @@ def methods(subject: Subject) -> Section:
 def _training(subject: Subject) -> str:
     """Return how the network was trained."""
     parts = [
-        _data(subject), sentence(f"for the network, {in_words(subject.info.normalization)}"), _steps(subject),
+        _data(subject), _normalized(subject), _steps(subject),
         _optimization(subject), _outcome(subject), _software(subject),
     ]  # fmt: skip
     return " ".join(part for part in parts if part)
@@ -101,6 +101,19 @@ def _spatial(image: ImageRecord, axes: str) -> tuple[int, ...]:
 def _bits(name: str) -> str:
     digits = "".join(letter for letter in name if letter.isdigit())
     return f"{digits}-bit{' floating-point' if name.startswith('float') else ''}" if digits else name
+
+
+def _normalized(subject: Subject) -> str:
+    normalization = subject.info.normalization
+    if isinstance(normalization, PercentileNormalization):
+        return (
+            f"Each channel of each image was normalized by its percentiles {normalization.low:g} and "
+            f"{normalization.high:g}, which became 0 and 1."
+        )
+    if isinstance(normalization, FixedNormalization):
+        mean, deviation = (", ".join(map(number, values)) for values in (normalization.mean, normalization.std))
+        return f"Images were normalized by mean ({mean}) and standard deviation ({deviation}) of the training images."
+    return "Each channel of each image was normalized to mean 0 and standard deviation 1."
 
 
 def _steps(subject: Subject) -> str:
@@ -259,7 +272,7 @@ def lead(subject: Subject) -> tuple[str, ...]:
     where = f"in {subject.evaluated.source}" if subject.evaluated is not None else "that it had not seen"
     many = len(subject.judged)
     judged = f" and judged on {count(many, 'image')} {where}" if many else ""
-    first = f"“{info.name}” is a network of the kind {subject.network.title}{trained}{judged}."
+    first = f"“{info.name}” is a {subject.network.title} network{trained}{judged}."
     points = len(subject.warnings)
     third = (
         f"A reviewer would raise {count(points, 'point')}, listed under Warnings: read them before you rely on the "
@@ -303,11 +316,18 @@ def _restored(metrics: dict[str, Any], images: Sequence[Any]) -> str:
         )
     gain = psnr["prediction"] - psnr["input"]
     how = "nearer to the truth than" if gain > 0 else "no nearer to the truth than"
-    text = f"Its predictions are {how} the input: PSNR {psnr['prediction']:.1f} dB after {psnr['input']:.1f} dB"
+    text = f"Its predictions are {how} the input: PSNR {_change(psnr, 1)} dB"
     if "input" in ssim:
-        text += f", SSIM {ssim['prediction']:.2f} after {ssim['input']:.2f}"
+        text += f", SSIM {_change(ssim, 2)}"
     known = [image for image in images if "psnr" in image.get("input", {})]
     better = sum(image["prediction"]["psnr"] > image["input"]["psnr"] for image in known)
     if len(known) > 1:
         text += f"; {better} of {len(known)} images improved"
     return f"{text}."
+
+
+def _change(values: dict[str, float], decimals: int) -> str:
+    before, after = (f"{values[kind]:.{decimals}f}" for kind in ("input", "prediction"))
+    if before == after:
+        return f"stays at {after}"
+    return f"{'rises' if values['prediction'] > values['input'] else 'falls'} from {before} to {after}"

@@ -188,15 +188,17 @@ def _table(page: _Pages, block: Table) -> None:
         first_row_as_headings=titled,
         repeat_headings=TableHeadingsDisplay.ON_TOP_OF_EVERY_PAGE,
         line_height=_CELL * 0.3528 * 1.35,
-        padding=0.6,
+        padding=(0.6, 1.2),
         wrapmode=WrapMode.WORD,
         width=_WIDTH,
     ) as table:
         if titled:
             table.row([_plain(title) for title in block.columns])
         for number, row in enumerate(block.rows):
-            style = FontFace(emphasis="BOLD") if number in block.strong else None
-            table.row([_plain(cell) for cell in row], style=style)
+            cells = table.row()
+            for column, cell in enumerate(row):
+                strong = number in block.strong and column < 2
+                cells.cell(_plain(cell), style=FontFace(emphasis="BOLD") if strong else None)
     page.ln(1)
     if block.caption:
         page.write_text(block.caption, _SMALL, color=_QUIET, after=3)
@@ -211,7 +213,7 @@ def _widths(page: _Pages, block: Table) -> tuple[float, ...]:
         texts = [title, *(row[number] for row in block.rows)] if number not in block.numeric else [
             max(title.split(" ") or [""], key=len), *(row[number] for row in block.rows)]  # fmt: skip
         page.set_font(_FONT, "B", _CELL)
-        needed.append(max(page.get_string_width(_plain(text)) for text in texts) + 2.5)
+        needed.append(max(page.get_string_width(_plain(text)) for text in texts) + 3.5)
     page.set_font(_FONT, "", _CELL)
     total = sum(needed)
     wide = [number for number in range(len(needed)) if number in block.wide] or list(range(len(needed)))
