@@ -20,7 +20,7 @@ _MANY_CHANNELS = 7
 
 _MOST_BYTES = 512 << 20
 
-_UNITS = {"um": "µm", "μm": "µm", "micron": "µm", "microns": "µm"}
+UNITS = {"um": "µm", "μm": "µm", "micron": "µm", "microns": "µm"}
 """Ways of writing micrometers."""
 
 
@@ -166,7 +166,7 @@ def suspicions(pairs: Sequence[ImagePair]) -> list[str]:
 
 def _calibration(image: ImageSource) -> tuple[str, ...]:
     """Return unit and pixel sizes, rounded, in a form that can be compared."""
-    unit = _UNITS.get(image.metadata.unit, image.metadata.unit)
+    unit = UNITS.get(image.metadata.unit, image.metadata.unit)
     return (unit, *(f"{axis} {size:.3g}" for axis, size in sorted(image.metadata.pixel_size.items())))
 
 

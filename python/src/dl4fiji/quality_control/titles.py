@@ -19,6 +19,12 @@ class MetricText:
     """One sentence."""
     unit: str = ""
 
+    @property
+    def inline(self) -> str:
+        """The title within a sentence: ``precision``, but ``PSNR``."""
+        named = self.title.startswith(("Pearson", "Dice")) or not self.title.split()[0][1:].islower()
+        return self.title if named else self.title[:1].lower() + self.title[1:]
+
     def write(self, value: float) -> str:
         """Return a value without its unit."""
         return f"{value:.{self.decimals}f}"
@@ -82,6 +88,13 @@ def metric_text(name: str) -> MetricText:
     if number:
         title, hint = f"{title}, class {number}", ""
     return MetricText(title, hint, plain.decimals, plain.definition, plain.unit)
+
+
+def kind_title(kind: str) -> str:
+    """Return in words what the prediction is compared with: ``input``, ``threshold 0.5``, ``default thresholds``."""
+    if not kind.startswith("at "):
+        return kind
+    return "default thresholds" if " and " in kind else f"threshold {kind.removeprefix('at ')}"
 
 
 def compared_kind(values: Mapping[str, Any]) -> str:

@@ -236,6 +236,8 @@ def _summary(chosen: Sequence[Overlaps], plain: Sequence[Overlaps], images: list
         ["found", score.hits + score.false],
         ["right", score.hits],
     ]
-    summary["f1_curve"] = [[iou, all_together(chosen, iou).f1] for iou in IOUS]
+    scores = [(iou, all_together(chosen, iou)) for iou in IOUS]
+    for name in ("f1", "precision", "recall", "panoptic_quality"):
+        summary[f"{name}_curve"] = [[iou, getattr(score, name)] for iou, score in scores]
     summary["images"] = images
     return summary

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dl4fiji import __version__
 from dl4fiji.quality_control.report import facts, methods, quality
-from dl4fiji.quality_control.report.document import Paragraph, Points, Reference, References, Report, Section
+from dl4fiji.quality_control.report.document import Block, Paragraph, Points, Reference, References, Report, Section
 from dl4fiji.quality_control.report.references import to_cite
 from dl4fiji.quality_control.report.subject import Subject
 
@@ -47,13 +47,17 @@ def build(subject: Subject, made: datetime | None = None) -> Report:
 
 
 def _warnings(subject: Subject) -> Section:
-    if not subject.warnings:
-        text = (
-            "None. Checked: overfitting, convergence, number of images and objects, saturation, likeness of training "
-            "and validation images, metrics that disagree, predictions worse than the input."
-        )
-        return Section("Warnings", (Paragraph(text),))
-    return Section("Warnings", (Points(tuple(subject.warnings), warning=True),))
+    text = (
+        "None. Checked: overfitting, convergence, number of images and objects, saturation, likeness of training "
+        "and validation images, metrics that disagree, predictions worse than the input."
+    )
+    blocks: list[Block] = [Points(tuple(subject.warnings), warning=True) if subject.warnings else Paragraph(text)]
+    if subject.notes:
+        blocks += [
+            Paragraph("Noted when the images were read and the network was trained:"),
+            Points(tuple(subject.notes)),
+        ]
+    return Section("Warnings", tuple(blocks))
 
 
 def _references(subject: Subject) -> Section:

@@ -9,7 +9,7 @@ from dl4fiji.quality_control.record import ImageRecord
 from dl4fiji.quality_control.report import figures
 from dl4fiji.quality_control.report.document import Block, Paragraph, Section, Table
 from dl4fiji.quality_control.report.subject import Subject
-from dl4fiji.quality_control.report.words import count, data_size, duration, number, size
+from dl4fiji.quality_control.report.words import count, data_size, duration, number, size, unit
 
 MOST_FILES = 60
 """Files in the table; there may be thousands."""
@@ -26,7 +26,7 @@ def data(subject: Subject) -> Section:
         )
     if subject.info.pixel_size:
         sizes = ", ".join(f"{axis} {value:.4g}" for axis, value in subject.info.pixel_size.items())
-        facts.append(("Pixel size", f"{sizes} {subject.info.pixel_unit}".strip()))
+        facts.append(("Pixel size", f"{sizes} {unit(subject.info.pixel_unit)}".strip()))
     if record.fields:
         facts.append(("Fields of view for validation", str(record.fields)))
     if record.compared != (0, 0):

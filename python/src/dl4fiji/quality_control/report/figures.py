@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from dl4fiji.history import Row, best_row
 from dl4fiji.quality_control.report.document import Picture
 from dl4fiji.quality_control.report.words import count
-from dl4fiji.quality_control.titles import compared_kind, metric_text
+from dl4fiji.quality_control.titles import compared_kind, kind_title, metric_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5b6770"
 """Colors of Okabe and Ito's palette, which color-blind people can tell apart."""
@@ -24,6 +24,7 @@ WIDTH = 7.1
 DPI = 160
 _STYLE: Any = {"font.size": 8.5, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
 _MOST_LINES = 60
+_SHORT = {"prediction": "pred.", "default thresholds": "default"}
 
 
 def new_figure(width: float = WIDTH, height: float = 2.6) -> Figure:
@@ -91,7 +92,7 @@ def per_image(images: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping
             _paired(axes, images, name, kind)
         content = png(figure)
     lines = ", joined by a line" if kind and len(images) <= _MOST_LINES else ""
-    what = f"Each dot is an image: {_kind_text(kind)} on the left, prediction on the right{lines}" if kind else (
+    what = f"Each dot is an image: {kind_title(kind)} on the left, prediction on the right{lines}" if kind else (
         "Each dot is an image"
     )  # fmt: skip
     return Picture(
@@ -102,10 +103,6 @@ def per_image(images: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping
 
 def _shown(name: str) -> bool:
     return "_slices" not in name and "_class_" not in name
-
-
-def _kind_text(kind: str) -> str:
-    return "figures " + kind if kind.startswith("at ") else kind
 
 
 def _paired(axes: Axes, images: Sequence[Mapping[str, Any]], name: str, kind: str) -> None:
@@ -125,7 +122,7 @@ def _paired(axes: Axes, images: Sequence[Mapping[str, Any]], name: str, kind: st
             median = sorted(values)[len(values) // 2] if len(values) % 2 else sum(
                 sorted(values)[len(values) // 2 - 1 : len(values) // 2 + 1]) / 2  # fmt: skip
             axes.plot((place - 0.22, place + 0.22), (median, median), color="black", lw=1.8)
-    axes.set_xticks(range(len(kinds)), [one.replace("prediction", "pred.") for one in kinds])
+    axes.set_xticks(range(len(kinds)), [_SHORT.get(kind_title(one), kind_title(one)) for one in kinds])
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.set_title(f"{metric.title}{f' ({metric.unit})' if metric.unit else ''}")
 

@@ -10,8 +10,8 @@ from dl4fiji.quality_control.record import ImageRecord
 from dl4fiji.quality_control.report.document import Paragraph, Section
 from dl4fiji.quality_control.report.references import OF_METRICS, OF_OPTIMIZERS, short
 from dl4fiji.quality_control.report.subject import Subject
-from dl4fiji.quality_control.report.words import count, duration, joined, number, sentence, size, spread
-from dl4fiji.quality_control.titles import compared_kind, metric_text
+from dl4fiji.quality_control.report.words import count, duration, joined, number, sentence, size, spread, unit
+from dl4fiji.quality_control.titles import compared_kind, kind_title, metric_text
 from dl4fiji.schedule import Plateau
 
 _NOUNS = {
@@ -82,14 +82,14 @@ def _described(subject: Subject, images: Sequence[ImageRecord]) -> str:
     if images:
         axes = info.axes.removesuffix("C")
         shapes = sorted({_spatial(image, axes) for image in images})
-        unit = "voxels" if len(axes) == 3 else "pixels"
+        noun = "voxels" if len(axes) == 3 else "pixels"
         text = size(shapes[0]) + (f" to {size(shapes[-1])}" if len(shapes) > 1 else "")
-        details.append(f"{text} {unit}")
+        details.append(f"{text} {noun}")
         details.append(joined(sorted({_bits(image.type) for image in images})))
     if info.pixel_size:
         sizes = {f"{value:.4g}" for value in info.pixel_size.values()}
         each = ", ".join(f"{axis} {value:.4g}" for axis, value in info.pixel_size.items())
-        details.append(f"pixel size {sizes.pop() if len(sizes) == 1 else each} {info.pixel_unit}".rstrip())
+        details.append(f"pixel size {sizes.pop() if len(sizes) == 1 else each} {unit(info.pixel_unit)}".rstrip())
     return f" ({', '.join(filter(None, details))})" if details else ""
 
 
@@ -121,10 +121,10 @@ def _steps(subject: Subject) -> str:
     epochs = training.get("epochs") or options.epochs
     steps = training.get("steps_per_epoch")
     batch = training.get("batch_size") or options.batch_size
-    unit = "voxels" if len(options.patch_size) == 3 else "pixels"
+    noun = "voxels" if len(options.patch_size) == 3 else "pixels"
     batches = f"{count(steps, 'batch')} of " if steps else "batches of "
     text = f"Each of the {epochs} epochs comprised {batches}{count(batch, 'patch')} of "
-    text += f"{size(options.patch_size)} {unit}, drawn at random"
+    text += f"{size(options.patch_size)} {noun}, drawn at random"
     if not options.augmentation:
         return f"{text}, without augmentation."
     help = type(options).model_fields["augmentation"].description or ""
@@ -235,10 +235,10 @@ def _objects(subject: Subject) -> str:
             f"{objects['found'] - objects['right']:.0f} of {objects['found']:.0f} found objects were wrong. "
         )
     told = [
-        f"{metric_text(name).title} was {metric_text(name).write(values['prediction'])}"
+        f"{metric_text(name).inline} {metric_text(name).write(values['prediction'])}"
         for name, values in subject.metrics.items()
     ]
-    return f"{text}{sentence(joined(told))}"
+    return f"{text}This gives {joined(told)}."
 
 
 def _results(subject: Subject, order: Sequence[str]) -> str:
@@ -254,11 +254,11 @@ def _results(subject: Subject, order: Sequence[str]) -> str:
             continue
         many = max(many, after.count)
         cite = f" ({short(OF_METRICS[name])})" if name in OF_METRICS and name != "psnr" else ""
-        unit = f" {metric.unit}" if metric.unit else ""
-        text = f"{metric.title}{cite} was {after.text(metric)}{unit}"
+        of_unit = f" {metric.unit}" if metric.unit else ""
+        text = f"{metric.inline}{cite} was {after.text(metric)}{of_unit}"
         if before is not None:
-            whose = "for the input" if kind == "input" else kind.replace("at 0.5", "at the threshold 0.5")
-            text += f" ({before.text(metric)}{unit} {whose})"
+            whose = "for the input" if kind == "input" else f"at the {kind_title(kind)}"
+            text += f" ({before.text(metric)}{of_unit} {whose})"
         told.append(text)
     about = f"mean ± SD, n = {count(many, 'image')}" if many > 1 else "n = 1 image"
     return sentence(f"{joined(told)} ({about})") if told else ""
@@ -288,11 +288,17 @@ def _verdict(subject: Subject) -> str:
     task, metrics = subject.network.task, subject.metrics
     if task == "instances" and "f1" in metrics:
         objects = dict(subject.quality.get("objects", []))
-        told = f", {objects['right']:.0f} of {objects['true']:.0f} true objects were found" if objects else ""
-        return f"F1 is {metrics['f1']['prediction']:.2f} at an IoU of 0.5{told}; 1 would be perfect."
+        told = f"F1 is {metrics['f1']['prediction']:.2f} at an IoU of 0.5, where 1 would be perfect"
+        if not objects:
+            return f"{told}."
+        wrong = objects["found"] - objects["right"]
+        return (
+            f"{objects['right']:.0f} of {objects['true']:.0f} true objects were found, and {wrong:.0f} of "
+            f"{objects['found']:.0f} found objects are wrong: {told}."
+        )
     if task == "segmentation" and "iou" in metrics:
         plain = compared_kind(metrics["iou"])
-        own = f", and by {metrics['iou'][plain]:.2f} {plain.replace('at 0.5', 'at the threshold 0.5')}" if plain else ""
+        own = f", and by {metrics['iou'][plain]:.2f} at the {kind_title(plain)}" if plain else ""
         return (
             f"Its masks overlap the true ones by an IoU of {metrics['iou']['prediction']:.2f}{own}; 1 would be perfect."
         )

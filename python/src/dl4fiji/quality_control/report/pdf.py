@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fpdf import FPDF
-from fpdf.enums import Align, TableBordersLayout, TableHeadingsDisplay, WrapMode
+from fpdf.enums import Align, MethodReturnValue, TableBordersLayout, TableHeadingsDisplay, WrapMode
 from fpdf.fonts import FontFace
 
 from dl4fiji.quality_control.report.document import (
@@ -135,6 +135,10 @@ def _paragraph(page: _Pages, block: Paragraph) -> None:
         small = block.kind == "small"
         page.write_text(block.text, _SMALL if small else _TEXT, color=_QUIET if small else _BLACK, after=2)
         return
+    page.set_font(_FONT, "", _TEXT)
+    line = _TEXT * 0.3528 * _LINE
+    height: Any = page.multi_cell(_WIDTH - 4, line, _plain(block.text), dry_run=True, output=MethodReturnValue.HEIGHT)
+    page.keep_together(min(height, _MOST_HEIGHT))
     first, top = page.page, page.get_y()
     page.write_text(block.text, _TEXT, after=0.5, indent=4)
     if page.page == first:

@@ -13,17 +13,19 @@ from matplotlib.figure import Figure
 from dl4fiji.quality_control.record import ExampleRecord
 from dl4fiji.quality_control.report.document import Picture
 from dl4fiji.quality_control.report.figures import WIDTH, new_figure, style
-from dl4fiji.quality_control.titles import metric_text
+from dl4fiji.quality_control.titles import kind_title, metric_text
 
 CONTRAST = (0.5, 99.8)
 """Percentiles of a panel that become black and white."""
 
 _QUALITY = 88
+_MAPS = ("error", "ssim")
 _LABELS = {"objects", "true objects"}
 _MASKS = {"mask", "true mask"}
 _TITLES = {
     "input": "Input", "prediction": "Prediction", "truth": "Truth", "probability": "Probability", "mask": "Mask found",
     "true mask": "True mask", "objects": "Objects found", "true objects": "True objects",
+    "agreement": "Agreement",
     "error of input": "Error of input", "error of prediction": "Error of prediction",
     "ssim of input": "SSIM of input", "ssim of prediction": "SSIM of prediction",
 }  # fmt: skip
@@ -41,8 +43,9 @@ def example(record: ExampleRecord, panels: Mapping[str, np.ndarray], figures: Ma
     kind
         What the prediction is compared with.
     """
-    images = [name for name in panels if not name.startswith(("error", "ssim"))]
-    maps = [name for name in panels if name.startswith(("error", "ssim"))]
+    panels = _with_agreement(panels)
+    images = [name for name in panels if not name.startswith(_MAPS)]
+    maps = [name for name in panels if name.startswith(_MAPS)]
     maps.sort(key=lambda name: (name.startswith("ssim"), "prediction" in name))
     contrasts = []
     with style():
@@ -59,6 +62,21 @@ def example(record: ExampleRecord, panels: Mapping[str, np.ndarray], figures: Ma
     return Picture(
         content, _caption(record, panels, figures, kind, contrasts, bool(maps)), _seen(record, images + maps)
     )
+
+
+def _with_agreement(panels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the panels and, where there are masks or objects with their truth, where these agree (YXC)."""
+    for found, true in (("mask", "true mask"), ("objects", "true objects")):
+        if {found, true} <= set(panels):
+            inside, right = panels[found] > 0, panels[true] > 0
+            same = inside & right if found == "objects" else inside & (panels[found] == panels[true])
+            colors = np.zeros((*inside.shape, 3))
+            colors[right & ~same], colors[inside & ~right], colors[same] = _MISSED, _FALSE, _RIGHT
+            return {**panels, "agreement": colors}
+    return dict(panels)
+
+
+_RIGHT, _FALSE, _MISSED = (0.85, 0.85, 0.85), (0.84, 0.37, 0.0), (0.0, 0.45, 0.7)
 
 
 def _grid(panels: Mapping[str, np.ndarray], images: int, maps: int) -> Figure:
@@ -81,6 +99,9 @@ def _grid(panels: Mapping[str, np.ndarray], images: int, maps: int) -> Figure:
 def _image(axes: Axes, name: str, panel: np.ndarray, source: np.ndarray) -> list[str]:
     """Draw a panel and return what to say about its contrast."""
     axes.set_title(_TITLES.get(name, name.capitalize()))
+    if name == "agreement":
+        axes.imshow(panel, interpolation="nearest")
+        return []
     if name in _LABELS:
         axes.imshow(_label_colors(panel), interpolation="nearest")
         return []
@@ -148,8 +169,8 @@ def _outlined(source: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _jpeg(figure: Figure) -> bytes:
     """Return a figure as the content of a JPEG file, its colors not thinned."""
     content = io.BytesIO()
-    options = {"quality": _QUALITY, "subsampling": 0, "optimize": True}
-    figure.savefig(content, format="jpeg", pil_kwargs=options, facecolor="white")
+    options: Any = {"quality": _QUALITY, "subsampling": 0, "optimize": True}
+    figure.savefig(content, format="jpeg", pil_kwargs=options, facecolor="white", bbox_inches="tight", pad_inches=0.03)
     return content.getvalue()
 
 
@@ -168,6 +189,8 @@ def _caption(
         text += (
             f" Contrast of each panel: its percentiles {CONTRAST[0]:g} and {CONTRAST[1]:g} ({', '.join(contrasts)})."
         )
+    if "agreement" in panels:
+        text += " Agreement: grey, found and true; orange, found only; blue, missed or of another class."
     if maps:
         text += (
             " Below: absolute error on the scale of the truth (percentiles 0.1 and 99.9 are 0 and 1; both maps have "
@@ -186,7 +209,7 @@ def _figures(row: Mapping[str, Any], kind: str) -> str:
             before = row.get(kind, {}).get(name)
             told.append(
                 f"{metric.title} {metric.write(values[name])}{unit}"
-                + (f" ({kind} {metric.write(before)}{unit})" if before is not None else "")
+                + (f" ({kind_title(kind)} {metric.write(before)}{unit})" if before is not None else "")
             )
     return ", ".join(told)
 

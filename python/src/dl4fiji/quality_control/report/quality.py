@@ -9,7 +9,7 @@ from dl4fiji.quality_control.report import figures, pictures
 from dl4fiji.quality_control.report.document import Block, Paragraph, Picture, Section, Table
 from dl4fiji.quality_control.report.subject import Subject
 from dl4fiji.quality_control.report.words import joined, spread
-from dl4fiji.quality_control.titles import compared_kind, metric_text
+from dl4fiji.quality_control.titles import compared_kind, kind_title, metric_text
 
 MOST_ROWS = 80
 """Images in the table; of more only the worst and the best are listed."""
@@ -63,7 +63,7 @@ def _summary(subject: Subject) -> Table:
     kinds = list(dict.fromkeys(kind for values in metrics.values() for kind in [compared_kind(values)] if kind))[:1]
     columns = ["Metric"]
     for kind in [*kinds, "prediction"]:
-        title = "Prediction" if kind == "prediction" else _kind_title(kind)
+        title = kind_title(kind).capitalize()
         columns += [f"{title}, all objects"] if together else []
         columns += [f"{title}, mean ± SD", "Median"]
     columns.append("n")
@@ -86,14 +86,6 @@ def _summary(subject: Subject) -> Table:
     )  # fmt: skip
 
 
-def _kind_title(kind: str) -> str:
-    if kind == "at 0.5":
-        return "At threshold 0.5"
-    if kind.startswith("at "):
-        return f"{kind.capitalize()} (stardist's thresholds)"
-    return kind.capitalize()
-
-
 def _about(subject: Subject) -> Paragraph:
     """Return what the columns are and what not to conclude from them."""
     task, info = subject.network.task, subject.info
@@ -107,8 +99,9 @@ def _about(subject: Subject) -> Paragraph:
         stored = joined([f"{_THRESHOLDS.get(name, name)} {value:g}" for name, value in info.thresholds.items()])
         return Paragraph(
             f"Prediction: objects at the stored thresholds ({stored or 'those of stardist'}), which were chosen as the "
-            "best ones on the validation images; the figures at stardist's own thresholds owe nothing to that choice. "
-            "“All objects” counts the objects of all images together, the mean is one over images.",
+            "best ones on the validation images; the figures at stardist's default thresholds, 0.5 and 0.4, owe "
+            "nothing to that choice. “All objects” counts the objects of all images together, the mean is one over "
+            "images.",
             "small",
         )
     if not subject.judged:
@@ -165,11 +158,14 @@ def _each(subject: Subject) -> Table | None:
     if not images or not names:
         return None
     kind = compared_kind(subject.metrics[names[0]])
+    beside = {"instances": 0, "segmentation": 2}.get(subject.network.task, len(names)) if kind else 0
+    shown = [
+        (name, one) for n, name in enumerate(names) for one in ([kind, "prediction"] if n < beside else ["prediction"])
+    ]
     columns = ["Image"]
-    for name in names:
-        title = metric_text(name).title
-        columns += [f"{title}, {kind}", f"{title}, prediction"] if kind else [title]
-    caption = "Each image."
+    for name, one in shown:
+        columns.append(f"{metric_text(name).title}{f', {kind_title(one)}' if beside else ''}")
+    caption = "Each image." if beside or not kind else "Each image, at the stored thresholds."
     if len(images) > MOST_ROWS:
         deciding = next((name for name in _DECIDING if name in names), names[0])
         ordered = sorted(images, key=lambda image: float(image["prediction"].get(deciding, 0)))
@@ -181,10 +177,9 @@ def _each(subject: Subject) -> Table | None:
     rows = []
     for image in images:
         cells = [str(image["name"])]
-        for name in names:
-            for one in [kind, "prediction"] if kind else ["prediction"]:
-                value = image.get(one, {}).get(name)
-                cells.append("" if value is None else metric_text(name).write(value))
+        for name, one in shown:
+            value = image.get(one, {}).get(name)
+            cells.append("" if value is None else metric_text(name).write(value))
         rows.append(tuple(cells))
     numeric = frozenset(range(1, len(columns)))
     return Table(tuple(columns), tuple(rows), caption, numeric, wide=frozenset({0}))

@@ -74,19 +74,25 @@ class Subject:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a reviewer would raise: what was told already and what the rules find, each once."""
-        training, record = self.info.training, self.record
-        images = (training.get("training_images"), training.get("validation_images"))
+        """What a reviewer would raise."""
+        training, evaluated = self.info.training, self.evaluated is not None
+        trained = training.get("training_images")
+        judged = len(self.judged) if evaluated else training.get("validation_images")
         canceled = bool(training.get("canceled"))
         evidence = Evidence(
             rows=self.rows,
             quality=self.quality,
-            images=images if None not in images and self.evaluated is None else None,  # type: ignore[arg-type]
-            record=record,
+            images=None if trained is None or judged is None else (trained, judged),
+            record=None if evaluated else self.record,
             ended=not (canceled or training.get("stopped_early")),
-            judged=not canceled,
+            judged=evaluated or not canceled,
         )
-        return list(dict.fromkeys([*self.told, *review(evidence)]))
+        return review(evidence)
+
+    @property
+    def notes(self) -> list[str]:
+        """What else was told in the training or evaluation."""
+        return [text for text in dict.fromkeys(self.told) if text not in self.warnings]
 
 
 def of_training(folder: ModelFolder) -> Subject:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dl4fiji.data.findings import UNITS
 from dl4fiji.quality_control.titles import MetricText
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -86,6 +87,11 @@ def data_size(many: int) -> str:
             break
         amount, unit = amount / 1024, larger
     return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.3g} {unit}"
+
+
+def unit(name: str) -> str:
+    """Return a unit of length as it is written: ``µm`` for ``micron``."""
+    return UNITS.get(name, name)
 
 
 def sentence(text: str) -> str:
