@@ -143,6 +143,8 @@ def test_patches_are_previewed(run: Run, pairs: Path, tmp_path: Path) -> None:
         (("export", "no-such-model", "--check"), "no-such-model"),
         (("export", "../x", "--check"), "use up to 100 letters"),
         (("models", "show", "no-such-model"), "no-such-model"),
+        (("models", "report", "no-such-model"), "no-such-model"),
+        (("models", "report", "../x"), "use up to 100 letters"),
         (("jobs", "show", "0000"), "0000"),
         (("jobs", "cancel", "0000"), "0000"),
         (("jobs", "log", "../../etc/passwd"), "There is nothing at"),

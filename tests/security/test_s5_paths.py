@@ -22,7 +22,9 @@ GENERATED = 2000
 _TEMPLATES = (
     ("GET", "/api/v1/jobs/{}"), ("GET", "/api/v1/jobs/{}/events?wait=0"), ("GET", "/api/v1/jobs/{}/history"),
     ("GET", "/api/v1/jobs/{}/log"), ("POST", "/api/v1/jobs/{}/cancel"), ("POST", "/api/v1/jobs/{}/resume"),
-    ("GET", "/api/v1/models/{}"), ("POST", "/api/v1/models/{}/install"), ("GET", "/jobs/{}"),
+    ("GET", "/api/v1/models/{}"), ("POST", "/api/v1/models/{}/install"),
+    ("POST", "/api/v1/models/{}/report"), ("GET", "/models/{}/report"), ("GET", "/models/{}/report.pdf"),
+    ("POST", "/models/{}/report"), ("GET", "/jobs/{}"),
     ("POST", "/jobs/{}/cancel"), ("POST", "/jobs/{}/resume"), ("GET", "/models/{}"), ("GET", "/static/{}"),
 )  # fmt: skip
 

@@ -51,7 +51,8 @@ def test_makes_a_whole_model_that_restores(
     options = tiny(epochs=8, steps_per_epoch=12, learning_rate=5e-3)
     info = train(CARE, pairs(8), options, job, model, progress, authors=["Ada L."], request=request)
     assert _names(model.path) == {
-        "model.json", "history.csv", "request.json", "samples.npz", str(Path("weights/best.h5")),
+        "model.json", "history.csv", "request.json", "samples.npz", "record.json", "examples.npz", "report.html",
+        "report.pdf", str(Path("weights/best.h5")),
         str(Path("weights/last.h5")),
     }  # fmt: skip
     assert model.read() == info
@@ -76,6 +77,24 @@ def test_makes_a_whole_model_that_restores(
         assert samples["input"].dtype == np.uint16
     assert progress.phases[0] == "Checking the images"
     assert any(phase.startswith("Training on ") for phase in progress.phases)
+
+
+@pytest.mark.parametrize("part", ["write_report", "make_examples", "record_data"])
+def test_a_report_that_fails_loses_no_training(
+    part: str, job: Path, model: ModelFolder, pairs: Callable[..., Any], tiny: Callable[..., Any], watcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fail(*_: Any) -> None:
+        raise MemoryError("Resource exhausted: OOM when allocating")  # what a training retries with smaller batches
+
+    monkeypatch.setattr(f"dl4fiji.training.saving.{part}", fail)
+    progress = watcher()
+    info = train(CARE, pairs(4), tiny(epochs=1), job, model, progress)
+    assert model.read() == info
+    assert info.quality["psnr"]
+    assert model.weights("best").is_file()
+    assert sum("OOM when allocating" in text for text in progress.warnings) == 1
+    assert model.report_html.is_file() == (part != "write_report")
 
 
 def test_best_and_last_weights_are_what_they_are_called(

@@ -18,8 +18,8 @@ from dl4fiji.quality_control.record import Likeness
 ALIKE = 0.6
 """From this correlation on two images are taken to show the same field.
 
-In the fluorescence microscopy denoising data (Zhang et al. 2019), two noisy recordings of one field correlate by 0.79 to
-0.99, fields of different cells by 0.23 at most: brightness that falls off to the sides, which images of one microscope
+In the fluorescence microscopy denoising data (Zhang et al. 2019), noisy recordings of one field correlate by 0.79 and
+more, fields of different cells by 0.23 at most: brightness that falls off to the sides, which images of one microscope
 share, is removed first.
 """
 

@@ -195,7 +195,7 @@ def computer(subject: Subject) -> Section | None:
         ("Processor", "" if training.get("cpu") == training.get("device") else str(training.get("cpu", ""))),
         ("Memory", f"{training['memory_gib']:g} GiB" if training.get("memory_gib") else ""),
         ("System", str(training.get("system", ""))),
-        *((name, str(value)) for name, value in training.get("versions", {}).items()),
+        ("Software", ", ".join(f"{name} {value}" for name, value in training.get("versions", {}).items())),
     ]
     known = [fact for fact in facts if fact[1]]
     return Section("Software and hardware", (_facts(known),)) if known else None

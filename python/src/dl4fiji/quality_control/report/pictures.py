@@ -23,8 +23,8 @@ _MAPS = ("error", "ssim")
 _LABELS = {"objects", "true objects"}
 _MASKS = {"mask", "true mask"}
 _TITLES = {
-    "input": "Input", "prediction": "Prediction", "truth": "Truth", "probability": "Probability", "mask": "Mask found",
-    "true mask": "True mask", "objects": "Objects found", "true objects": "True objects",
+    "input": "Input", "prediction": "Prediction", "truth": "Truth", "probability": "Probability, 0 to 1",
+    "mask": "Mask found", "true mask": "True mask", "objects": "Objects found", "true objects": "True objects",
     "agreement": "Agreement",
     "error of input": "Error of input", "error of prediction": "Error of prediction",
     "ssim of input": "SSIM of input", "ssim of prediction": "SSIM of prediction",
@@ -59,9 +59,8 @@ def example(record: ExampleRecord, panels: Mapping[str, np.ndarray], figures: Ma
         for one, name in zip(axes[len(images) :], maps, strict=False):
             _map(figure, one, name, panels[name], highest)
         content = _jpeg(figure)
-    return Picture(
-        content, _caption(record, panels, figures, kind, contrasts, bool(maps)), _seen(record, images + maps)
-    )
+    caption = _caption(record, panels, figures, kind, contrasts, bool(maps))
+    return Picture(content, caption, _seen(record, images + maps), width=min(1.0, len(images) / 3))
 
 
 def _with_agreement(panels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -186,11 +185,11 @@ def _caption(
     told = _figures(figures, kind)
     text += f" The whole image has {told}." if told else ""
     if contrasts:
-        text += (
-            f" Contrast of each panel: its percentiles {CONTRAST[0]:g} and {CONTRAST[1]:g} ({', '.join(contrasts)})."
-        )
+        text += f" Contrast, black to white: {', '.join(contrasts)}"
+        text += f" (percentiles {CONTRAST[0]:g} and {CONTRAST[1]:g} of each panel)."
     if "agreement" in panels:
-        text += " Agreement: grey, found and true; orange, found only; blue, missed or of another class."
+        missed = "missed" if "objects" in panels else "missed or of another class"
+        text += f" Agreement: grey, found and true; orange, found only; blue, {missed}."
     if maps:
         text += (
             " Below: absolute error on the scale of the truth (percentiles 0.1 and 99.9 are 0 and 1; both maps have "
@@ -207,10 +206,10 @@ def _figures(row: Mapping[str, Any], kind: str) -> str:
             metric = metric_text(name)
             unit = f" {metric.unit}" if metric.unit else ""
             before = row.get(kind, {}).get(name)
-            told.append(
-                f"{metric.title} {metric.write(values[name])}{unit}"
-                + (f" ({kind_title(kind)} {metric.write(before)}{unit})" if before is not None else "")
-            )
+            told.append(f"{metric.title} {metric.write(values[name])}{unit}")
+            if before is not None:
+                place = "for the input" if kind == "input" else f"at {kind_title(kind)}"
+                told[-1] += f" ({metric.write(before)}{unit} {place})"
     return ", ".join(told)
 
 

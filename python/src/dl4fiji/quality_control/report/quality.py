@@ -59,6 +59,9 @@ def examples(subject: Subject) -> Section | None:
 def _summary(subject: Subject) -> Table:
     """Return the table of means with spread and median, what the prediction is compared with beside it."""
     metrics, images = subject.metrics, subject.judged
+    if not images:
+        rows = [(metric_text(name).title, metric_text(name).write(one["prediction"])) for name, one in metrics.items()]
+        return Table(("Metric", "Prediction"), tuple(rows), "Means; figures per image were not taken.", frozenset({1}))
     together = subject.network.task == "instances"
     kinds = list(dict.fromkeys(kind for values in metrics.values() for kind in [compared_kind(values)] if kind))[:1]
     columns = ["Metric"]
