@@ -103,7 +103,8 @@ def test_a_training_leaves_its_report(kind: str, trained: Trained) -> None:
         ("care-2d", ["5 pairs of images (64 × 72 pixels, 16-bit, pixel size 0.25 µm)", "3 further images, chosen at "
                      "random (seed 42), were kept aside", "2 epochs comprised 4 batches of 2 patches of 32 × 32 pixels",
                      "mean absolute error was minimized by the Adam optimizer (Kingma and Ba 2015)",
-                     "learning rate of 0.002", "PSNR was", "dB for the input)", "n = 3 images", "Error of prediction", "none alike"]),
+                     "learning rate of 0.002", "PSNR was", "dB for the input)", "n = 3 images",
+                     "Error of prediction", "none alike"]),
         ("care-3d", ["(10 × 40 × 44 voxels, 16-bit", "8 × 16 × 16 voxels", "PSNR, mean of slices", "of 10, 44 × 40"]),
         ("noise2void-2d", ["No truth was at hand", "No prediction was compared with a truth", "masked MSE"]),
         ("unet-2d", ["images with their masks", "class-weighted cross-entropy", "at the threshold 0.5",
