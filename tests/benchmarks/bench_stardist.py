@@ -63,12 +63,13 @@ class Budget:
     rays: int
     depth: int
     anisotropy: tuple[float, ...] = ()
+    learning_rate: float = 3e-4
 
 
 SETS = {
     "dsb2018-nuclei": Budget("stardist-2d", (128, 128), (2, 2), 6, 125, 4, 32, 3),
     "t98g-phase-contrast": Budget("stardist-2d", (256, 256), (4, 4), 6, 50, 4, 32, 3),
-    "nuclei-3d": Budget("stardist-3d", (32, 64, 64), (1, 2, 2), 5, 40, 2, 96, 2, (2.2, 1.0, 1.0)),
+    "nuclei-3d": Budget("stardist-3d", (32, 64, 64), (2, 4, 4), 4, 100, 2, 64, 2, (2.2, 1.0, 1.0), 1e-3),
 }
 
 
@@ -149,7 +150,7 @@ def their_config(budget: Budget) -> Any:
     common = {
         "grid": budget.grid, "train_patch_size": budget.patch, "train_batch_size": budget.batch,
         "train_epochs": budget.epochs, "train_steps_per_epoch": budget.steps, "unet_n_depth": budget.depth,
-        "train_tensorboard": False,
+        "train_tensorboard": False, "train_learning_rate": budget.learning_rate,
     }  # fmt: skip
     if len(budget.patch) == 2:
         return Config2D(n_rays=budget.rays, **common)
@@ -210,7 +211,7 @@ def our_options(budget: Budget, seed: int) -> Any:
     from dl4fiji import networks
 
     values = asdict(budget)
-    given = {name: values[name] for name in ("grid", "epochs", "rays", "depth")}
+    given = {name: values[name] for name in ("grid", "epochs", "rays", "depth", "learning_rate")}
     given |= {"patch_size": budget.patch, "batch_size": budget.batch, "steps_per_epoch": budget.steps, "seed": seed}
     if budget.anisotropy:
         given["anisotropy"] = budget.anisotropy

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dl4fiji.errors import Canceled
 from dl4fiji.model import ModelFolder
 from dl4fiji.prediction.predictor import Predictor
-from dl4fiji.prediction.tiling import choose_core, mirrored, plan, predict_array
+from dl4fiji.prediction.tiling import mirrored, plan, predict_array
 from dl4fiji.progress import SilentProgress
 from tiny_models import smooth
 
@@ -47,25 +47,6 @@ def test_mirroring_is_numpys_symmetric(size: int, start: int, length: int) -> No
     part, places = mirrored(slice(start, start + length), size)
     expected = np.pad(line, (0, start + length), mode="symmetric")[start : start + length]
     np.testing.assert_array_equal(line[part][places], expected)
-
-
-@given(
-    shape=st.lists(st.integers(1, 3000), min_size=2, max_size=3),
-    budget=st.integers(20_000, 10**7),
-    halo=st.sampled_from([0, 8, 24]),
-)
-@settings(max_examples=200, deadline=None)
-def test_cores_respect_the_budget(shape: list[int], budget: int, halo: int) -> None:
-    divisor, halos = [4] * len(shape), [halo] * len(shape)
-    core = choose_core(shape, divisor, halos, budget)
-    reads = [min(length + 2 * halo, -(-size // 4) * 4) for length, size in zip(core, shape, strict=True)]
-    smallest = all(length == 4 for length in core)
-    assert np.prod(reads, dtype=np.int64) <= budget or smallest
-    assert all(length % 4 == 0 for length in core)
-
-
-def test_a_size_that_was_asked_for_is_taken() -> None:
-    assert choose_core([40, 1000, 1000], [4, 4, 4], [8, 8, 8], 10**9, (0, 130, 130)) == (40, 132, 132)
 
 
 @pytest.mark.parametrize("backend", ["onnx", "tensorflow"])

@@ -177,6 +177,26 @@ def test_a_job_is_followed_canceled_and_resumed(window: Window, client: ServiceC
     page.locator(".badge.canceled").wait_for()
 
 
+NOTE_CHANGES = """
+new MutationObserver((changes) => {
+  for (const { target } of changes) if (target.id === "resume") sessionStorage.changed = "yes";
+}).observe(document, { attributes: true, subtree: true });
+"""
+
+
+def test_resume_is_offered_only_by_the_page_that_stays(window: Window, client: ServiceClient) -> None:
+    """A job's end loads the page anew; what is pressed on the one that goes would be lost."""
+    job = client.submit(SelfTestRequest(seconds=30, steps=300))
+    page = window.open(f"/jobs/{job.id}")
+    page.locator(".badge.running").wait_for()
+    page.evaluate(NOTE_CHANGES)
+    client.cancel(job.id)
+    page.locator("#resume button").wait_for()
+    assert page.locator(".badge.canceled").is_visible()
+    assert page.is_hidden("#cancel")
+    assert page.evaluate("sessionStorage.changed") is None
+
+
 def test_a_failure_is_told_on_the_page_at_once(window: Window, client: ServiceClient) -> None:
     job = client.submit(SelfTestRequest(seconds=3, steps=30, fail="memory"))
     page = window.open(f"/jobs/{job.id}")

@@ -68,7 +68,7 @@ def test_very_large_images_are_judged_at_their_center(
     assert seen == [(32, 40, 1)]
 
 
-@pytest.mark.parametrize(("name", "shape"), [("care-2d", (67, 45)), ("care-2d", (8, 5)), ("care-3d", (9, 21, 30))])
+@pytest.mark.parametrize(("name", "shape"), [("care-2d", (67, 45)), ("care-2d", (8, 5)), ("care-3d", (9, 13, 90))])
 def test_tiles_give_what_the_whole_image_gives(
     name: str, shape: tuple[int, ...], tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +86,8 @@ def test_tiles_give_what_the_whole_image_gives(
         calls.append(tile.shape)
         return model.predict_on_batch(tile[np.newaxis])[0]
 
-    monkeypatch.setattr(evaluation, "_TILE_PIXELS", 1200 if len(shape) == 2 else 6000)
+    for limit in ("_TILE_PIXELS", "_MOST_PIXELS"):
+        monkeypatch.setattr(evaluation, limit, 1200 if len(shape) == 2 else 6000)
     np.testing.assert_allclose(tiled(run, image, divisor, halo), expected, atol=1e-5)
     assert len(calls) > 1 or min(shape) < 9
 

@@ -92,7 +92,9 @@ def test_the_thresholds_are_at_least_as_good_as_those_of_stardist(peer: Any) -> 
         overlap: [objects._find(one, Polygons(RAYS), overlap, 0.2 * highest) for one in judged]
         for overlap in objects.OVERLAPS
     }
-    probability, overlap = objects.best_thresholds(found, 0.2 * highest, highest)
+    best = objects.best_thresholds(found, 0.2 * highest, highest)
+    assert best is not None
+    probability, overlap = best
 
     from stardist.utils import optimize_threshold
 
@@ -146,6 +148,7 @@ def test_tiles_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     whole = _evaluate(tmp_path, truths, truths)
     assert whole.quality["f1"]["prediction"] > 0.7
     monkeypatch.setattr(objects, "_TILE_PIXELS", {"YX": 128 * 128})
+    monkeypatch.setattr(objects, "_MOST_PIXELS", 128 * 128)
     tiled = _evaluate(tmp_path, truths, truths)
     assert tiled.thresholds.keys() == whole.thresholds.keys()
     # Objects longer than the halo have other distances in tiles.
@@ -160,3 +163,21 @@ def test_validation_images_without_objects_leave_the_defaults(tmp_path: Path) ->
     assert evaluation.quality == {}
     assert evaluation.thresholds == {"probability": 0.5, "nms": 0.4}
     assert "show no object" in evaluation.warnings[0]
+
+
+class _Novice:
+    """A network that was hardly trained: every place is an object a little, and all are far too small."""
+
+    def predict_on_batch(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sides = tuple(side // step for side, step in zip(batch.shape[1:-1], GRID, strict=True))
+        places = np.random.default_rng(0).uniform(0.1, 0.2, (len(batch), *sides, 1))
+        return places.astype(np.float32), np.ones((len(batch), *sides, RAYS), np.float32)
+
+
+def test_a_network_that_finds_nothing_keeps_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any threshold is as good then; a low one would make an object of every place in later predictions."""
+    monkeypatch.setattr(objects, "at_grid", lambda model: _Novice())
+    evaluation = _evaluate(tmp_path, [_truth(0)], [_truth(1)])
+    assert evaluation.thresholds == {"probability": 0.5, "nms": 0.4}
+    assert evaluation.quality["f1"]["prediction"] == 0
+    assert "Not one object" in evaluation.warnings[0]

@@ -86,7 +86,7 @@ class InstancePredictor(Predictor):
 
     def find(self, x: np.ndarray) -> Candidates:
         """Return the objects in ``x`` (spatial, C), normalized, the most probable first."""
-        tiles = self._tiles(x.shape[:-1], 0, self._budget())
+        tiles = self._tiles(x.shape[:-1], 0, *self._budget())
         return self._detect(lambda window: x[window], x.shape[:-1], tiles, SilentProgress(), (0, 0))
 
     def output_paths(self, path: Path) -> list[Path]:

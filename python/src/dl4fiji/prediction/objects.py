@@ -11,9 +11,10 @@ import numpy as np
 
 from dl4fiji.data.metadata import Metadata
 from dl4fiji.files import atomic_path
+from dl4fiji.prediction.cores import choose_core
 from dl4fiji.prediction.detection import Candidates
 from dl4fiji.prediction.shapes import Shapes
-from dl4fiji.prediction.tiling import Window, choose_core, plan
+from dl4fiji.prediction.tiling import Window, plan
 
 BLOCK = 2**22
 """Pixels of a block of the label image."""

@@ -20,15 +20,19 @@ from dl4fiji.model import ModelFolder, ModelInfo
 from dl4fiji.network import Output
 from dl4fiji.networks import get
 from dl4fiji.options import check_options
+from dl4fiji.prediction.cores import choose_core
 from dl4fiji.prediction.recipe import Recipe
 from dl4fiji.prediction.runners import Backend, open_runner
 from dl4fiji.prediction.samples import ArrayImage, Image, Layout, from_network, to_network
-from dl4fiji.prediction.tiling import Tile, Window, choose_core, plan, predict_tiles
+from dl4fiji.prediction.tiling import Tile, Window, overread, plan, predict_tiles
 from dl4fiji.progress import Progress, SilentProgress
 
 _MIB = 2**20
 BUDGET = 1280 * _MIB
-"""Memory that a tile may take in the network, at most."""
+"""Memory that a tile may take in the network, unless smaller tiles would be mostly halo."""
+
+WASTEFUL = 16
+"""How often each pixel may be seen before that is worth a warning."""
 
 BYTES_PER_FILTER = 40
 """Memory per pixel and filter of the first level; measured with ONNX Runtime: 20 to 39 for CARE 2D and 3D."""
@@ -176,7 +180,7 @@ class Predictor:
         """Return how many tiles an image has; DataError if it cannot be read or does not fit the model."""
         source = self.open(path, axes)
         layout = Layout.of(source, self.recipe, f"{path.name} in {path.parent}")
-        return layout.count * len(self._tiles(layout.shape, tile_size, self._budget()))
+        return layout.count * len(self._tiles(layout.shape, tile_size, *self._budget()))
 
     def predict_file(
         self,
@@ -240,17 +244,18 @@ class Predictor:
             self._predict(source, layout, run, tile_size, progress or SilentProgress(), told)
         return paths
 
-    def _budget(self) -> int:
-        """Return how many pixels the network may see at a time."""
+    def _budget(self) -> tuple[int, int]:
+        """Return how many pixels the network may see at a time, and how many where that wastes too much."""
         import psutil
 
         free = psutil.virtual_memory().available
-        return int(min(BUDGET, 0.4 * free)) // self._bytes_per_pixel
+        usual, most = int(min(BUDGET, 0.4 * free)), int(0.4 * free)
+        return usual // self._bytes_per_pixel, most // self._bytes_per_pixel
 
-    def _tiles(self, shape: tuple[int, ...], tile_size: int, budget: int) -> list[Tile]:
+    def _tiles(self, shape: tuple[int, ...], tile_size: int, budget: int, most: int) -> list[Tile]:
         recipe = self.recipe
         fixed = tuple(tile_size if axis in "YX" else 0 for axis in recipe.spatial)
-        core = choose_core(shape, recipe.divisor, recipe.halo, budget, fixed)
+        core = choose_core(shape, recipe.divisor, recipe.halo, budget, fixed, most)
         return plan(shape, core, recipe.divisor, recipe.halo)
 
     def _predict(
@@ -263,8 +268,9 @@ class Predictor:
         told: tuple[int, int],
     ) -> None:
         """Run all samples of an image; on lack of memory go on with smaller tiles."""
-        budget = self._budget()
-        tiles = self._tiles(layout.shape, tile_size, budget)
+        budget, most = self._budget()
+        tiles = self._tiles(layout.shape, tile_size, budget, most)
+        self._warn_of_waste(layout.shape, tiles, progress)
         total = told[1] or layout.count * len(tiles)
         for number, position in enumerate(layout.positions()):
             sample: Any = source.at(**position)
@@ -281,9 +287,21 @@ class Predictor:
                             "or run it on a machine with more memory."
                         ) from error
                     pixels = max(int(np.prod([part.stop - part.start for part in tile.read])) for tile in tiles)
-                    budget = min(budget, pixels) // 4
-                    tiles = self._tiles(layout.shape, 0, budget)
+                    budget = min(budget, pixels // 4)
+                    tiles = self._tiles(layout.shape, 0, budget, pixels // 4)
                     progress.warning("Memory did not suffice for a tile, so the tiles were made smaller.")
+                    self._warn_of_waste(layout.shape, tiles, progress)
+
+    def _warn_of_waste(self, shape: tuple[int, ...], tiles: list[Tile], progress: Progress) -> None:
+        """Tell why it will take long, where tiles are mostly halo."""
+        waste = overread(shape, tiles)
+        if waste > WASTEFUL:
+            far = max(self.recipe.halo)
+            progress.warning(
+                f"This network looks {far} pixels far and the memory allows small tiles only, so each pixel is seen "
+                f"{waste:.0f} times and the prediction takes as many times as long: close other programs, or use a "
+                "machine with more memory."
+            )
 
     def _into(self, layout: Layout, sinks: dict[str, tuple[str, Callable[..., None]]]) -> SampleRun:
         """Return what runs one plane or volume and writes all outputs into ``sinks`` (axes, writer)."""

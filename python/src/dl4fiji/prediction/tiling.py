@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,43 +49,16 @@ class Tile:
         )
 
 
-def choose_core(
-    shape: Sequence[int], divisor: Sequence[int], halo: Sequence[int], budget: int, fixed: Sequence[int] = ()
-) -> tuple[int, ...]:
-    """Return the size of a tile's core so that a tile with its halo has at most ``budget`` pixels.
+def overread(shape: Sequence[int], tiles: Sequence[Tile]) -> float:
+    """Return how many times the pixels of an image the network sees in its tiles."""
+    seen = sum(math.prod(part.stop - part.start for part in tile.read) for tile in tiles)
+    return seen / math.prod(shape)
 
-    The longest core is cut first, into equal parts. Cores never get smaller than the divisor.
 
-    Parameters
-    ----------
-    shape
-        Size of the image along the spatial axes.
-    divisor, halo
-        Of the network, per spatial axis.
-    budget
-        Pixels that the network may see at a time.
-    fixed
-        Sizes that were asked for, 0 where free.
-    """
-    fixed = tuple(fixed) or (0,) * len(shape)
-    parts = [1] * len(shape)
-
-    def core(axis: int) -> int:
-        wanted = min(fixed[axis] or shape[axis], shape[axis])
-        return _up(math.ceil(wanted / parts[axis]), divisor[axis])
-
-    def pixels() -> int:
-        return math.prod(min(core(axis) + 2 * halo[axis], _up(size, divisor[axis])) for axis, size in enumerate(shape))
-
-    while pixels() > budget:
-        free = [axis for axis in range(len(shape)) if core(axis) > divisor[axis]]
-        if not free:
-            break
-        longest = max(free, key=lambda axis: (not fixed[axis], core(axis)))
-        before = core(longest)
-        while core(longest) == before:
-            parts[longest] += 1
-    return tuple(core(axis) for axis in range(len(shape)))
+def reads(size: int, core: int, step: int, margin: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the tiles of an axis begin and end, halo included, in pixels, (n,) each."""
+    at = np.arange(0, size, core)
+    return np.maximum(0, at - margin), np.minimum(up(size, step), at + core + margin)
 
 
 def plan(shape: Sequence[int], core: Sequence[int], divisor: Sequence[int], halo: Sequence[int]) -> list[Tile]:
@@ -103,11 +77,11 @@ def plan(shape: Sequence[int], core: Sequence[int], divisor: Sequence[int], halo
     for size, length, step, margin in zip(shape, core, divisor, halo, strict=True):
         if length % step or margin % step:
             raise ValueError(f"tiles of {length} with a halo of {margin} are off the grid of {step}")
-        end = _up(size, step)
+        starts, stops = reads(size, length, step, margin)
         per_axis.append(
             [
-                (slice(max(0, at - margin), min(end, at + length + margin)), slice(at, min(size, at + length)))
-                for at in range(0, size, length)
+                (slice(int(start), int(stop)), slice(at, min(size, at + length)))
+                for start, stop, at in zip(starts, stops, range(0, size, length), strict=True)
             ]
         )
     return [
@@ -116,8 +90,8 @@ def plan(shape: Sequence[int], core: Sequence[int], divisor: Sequence[int], halo
     ]
 
 
-def _up(size: int, step: int) -> int:
-    """Return the next multiple of ``step``."""
+def up(size: Any, step: int) -> Any:
+    """Return the next multiple of ``step``; of a number or an array of them."""
     return -(-size // step) * step
 
 
@@ -207,7 +181,7 @@ def predict_array(
         (spatial, C_out), of the size of ``x``.
     """
     shape = x.shape[:-1]
-    core = [_up(min(length, size), step) for length, size, step in zip(tile, shape, divisor, strict=True)]
+    core = [up(min(length, size), step) for length, size, step in zip(tile, shape, divisor, strict=True)]
     result: list[np.ndarray] = []
 
     def write(window: Window, pixels: np.ndarray) -> None:

@@ -58,11 +58,12 @@ def jobs(service: Service) -> str:
 @router.get("/jobs/{job_id}")
 def job(job_id: str, service: Service) -> str:
     """Show a job: progress, curves, result, log."""
-    service.home.job(job_id)
+    folder = service.home.job(job_id)
+    after = service.store.last_event(job_id)  # asked first: an event between the two is told again, not missed
     shown = service.store.get(job_id)
     return render(
-        "job.html", page="jobs", job=shown, elapsed=elapsed, folder=service.home.job(job_id),
-        after=service.store.last_event(job_id), quality=_quality(shown.result.get("quality")),
+        "job.html", page="jobs", job=shown, elapsed=elapsed, folder=folder, after=after,
+        quality=_quality(shown.result.get("quality")),
         engines=_engines(shown.result.get("certificate")),
     )  # fmt: skip
 

@@ -12,7 +12,8 @@ from dl4fiji.data.axes import move_axes
 from dl4fiji.data.dataset import Dataset, Sample
 from dl4fiji.data.normalization import Normalization, fit
 from dl4fiji.errors import DataError
-from dl4fiji.prediction.tiling import Window, choose_core, plan, predict_tiles
+from dl4fiji.prediction.cores import choose_core
+from dl4fiji.prediction.tiling import Window, plan, predict_tiles
 from dl4fiji.progress import Progress, SilentProgress, stop_if_canceled
 from dl4fiji.quality_control.metrics import METRICS, compare_channels, mean
 from dl4fiji.training.history import Row
@@ -26,6 +27,9 @@ SAMPLE_SIZE = {"YX": (256, 256), "ZYX": (16, 128, 128)}
 _CANDIDATES = 16
 _TILE_PIXELS = 2**19
 """Pixels that the network sees at a time: no more memory than the training took."""
+
+_MOST_PIXELS = 2**22
+"""Pixels that it may see where it looks so far that smaller tiles would be mostly halo."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Takes a normalized image (network axes, no batch axis) of any size, gives the network's output for it."""
@@ -160,7 +164,7 @@ def tiled(
             result.append(np.empty((*shape, pixels.shape[-1]), np.float32))
         result[0][window] = pixels
 
-    core = choose_core(shape, divisor, halo, _TILE_PIXELS)
+    core = choose_core(shape, divisor, halo, _TILE_PIXELS, most=_MOST_PIXELS)
     predict_tiles(run, lambda window: image[window], write, shape, plan(shape, core, divisor, halo), SilentProgress())
     return result[0]
 

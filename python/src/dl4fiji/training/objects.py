@@ -20,9 +20,10 @@ from dl4fiji.data.normalization import Normalization, fit
 from dl4fiji.network import Network
 from dl4fiji.networks.stardist import at_grid, rays_of
 from dl4fiji.networks.stardist_options import grid_of
+from dl4fiji.prediction.cores import choose_core
 from dl4fiji.prediction.detection import Candidates, read_candidates
 from dl4fiji.prediction.shapes import Polygons, Polyhedra, Shapes
-from dl4fiji.prediction.tiling import Window, choose_core, plan, read_mirrored
+from dl4fiji.prediction.tiling import Window, plan, read_mirrored
 from dl4fiji.progress import Progress, stop_if_canceled
 from dl4fiji.quality_control.instances import FIGURES, IOUS, Overlaps, Score, total
 from dl4fiji.training.evaluation import Evaluation, center, read_sample
@@ -53,6 +54,9 @@ _FLOOR = 0.05
 
 _TILE_PIXELS = {"YX": 2**19, "ZYX": 2**20}
 """Pixels that the network sees at a time: hardly more memory than the training took."""
+
+_MOST_PIXELS = 2**22
+"""Pixels that it may see where it looks so far that smaller tiles would be mostly halo."""
 
 _STEP = 0.01
 _MATCHED = 0.5
@@ -119,7 +123,8 @@ def evaluate_objects(
         for one in judged:
             stop_if_canceled(progress)
             found[overlap].append(_find(one, shapes, overlap, least))
-    probability, overlap = best_thresholds(found, least, highest)
+    best = best_thresholds(found, least, highest)
+    probability, overlap = best or DEFAULTS
     rows = [
         {
             "name": one.name,
@@ -130,8 +135,14 @@ def evaluate_objects(
     ]
     chosen = [one.above(probability) for one in found[overlap]]
     plain = [one.above(DEFAULTS[0]) for one in found[DEFAULTS[1]]]
-    return Evaluation(_summary(chosen, plain, rows), [], {OUTPUT: probability, OVERLAP: overlap})
+    warnings = [] if best else [_NOTHING_RIGHT]
+    return Evaluation(_summary(chosen, plain, rows), warnings, {OUTPUT: probability, OVERLAP: overlap})
 
+
+_NOTHING_RIGHT = (
+    "Not one object of the validation images was found, so the thresholds stay at those of stardist: train for more "
+    "epochs, or look at the preview whether labels and images belong together."
+)
 
 _NO_OBJECTS = (
     "The validation images show no object, so the thresholds stay at those of stardist: a validation folder with "
@@ -139,10 +150,11 @@ _NO_OBJECTS = (
 )
 
 
-def best_thresholds(found: dict[float, list[_Found]], least: float, highest: float) -> tuple[float, float]:
+def best_thresholds(found: dict[float, list[_Found]], least: float, highest: float) -> tuple[float, float] | None:
     """Return probability and overlap with the highest accuracy, a mean over the IoU thresholds 0.3, 0.5 and 0.7.
 
-    Of several best probabilities in a row the middle one is taken.
+    Of several best probabilities in a row the middle one is taken. None if not one object is right at any of them:
+    the lowest would do as well as the others then, and make an object of nearly every place.
 
     Parameters
     ----------
@@ -154,14 +166,14 @@ def best_thresholds(found: dict[float, list[_Found]], least: float, highest: flo
     probabilities = (
         np.arange(np.ceil(least / _STEP), max(np.floor(highest / _STEP), np.ceil(least / _STEP)) + 1) * _STEP
     )
-    best = (-1.0, DEFAULTS[0], DEFAULTS[1])
+    best = (0.0, *DEFAULTS)
     for overlap, images in found.items():
         curve = [_accuracy(images, float(probability)) for probability in probabilities]
         top = np.flatnonzero(np.array(curve) >= max(curve) - 1e-12)
         top = top[: np.argmax(np.diff(top, append=top[-1] + 2) > 1) + 1]
         if max(curve) > best[0] + 1e-12:
             best = (max(curve), round(float(probabilities[top[len(top) // 2]]), 2), overlap)
-    return best[1], best[2]
+    return best[1:] if best[0] > 0 else None
 
 
 def _accuracy(images: Sequence[_Found], probability: float) -> float:
@@ -188,7 +200,7 @@ class _Finder:
         image = fit(self._normalization, sample.source).apply(source)
         shape = image.shape[:-1]
         places = tuple(-(-size // side) for size, side in zip(shape, self._grid, strict=True))
-        core = choose_core(shape, self._divisor, self._halo, _TILE_PIXELS[axes])
+        core = choose_core(shape, self._divisor, self._halo, _TILE_PIXELS[axes], most=_MOST_PIXELS)
         parts = []
         for tile in plan(shape, core, self._divisor, self._halo):
             stop_if_canceled(progress)

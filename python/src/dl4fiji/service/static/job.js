@@ -28,16 +28,9 @@ function showState(data) {
   const badge = article.querySelector('[data-field="state"]');
   badge.textContent = data.state.toLowerCase();
   badge.className = `badge ${data.state.toLowerCase()}`;
-  element("cancel").hidden = ended(data.state);
-  element("resume").hidden = !["CANCELED", "FAILED", "CRASHED"].includes(data.state);
-  element("error").textContent = data.error;
-  element("error").hidden = !data.error;
+  element("error").hidden = true; // that of the try before
   if (data.device) element("device").textContent = data.device;
-  if (data.state === "COMPLETE") element("bar").value = element("bar").max;
-  if (ended(data.state)) {
-    element("phase").textContent = "";
-    element("left").textContent = "–";
-  }
+  if (data.state === "RUNNING") element("elapsed").dataset.started = Date.now() / 1000;
 }
 
 function showProgress(data) {
@@ -203,12 +196,10 @@ function follow() {
       list.hidden = false;
     }
     if (type === "state") {
-      showState(data);
-      if (data.state === "RUNNING") element("elapsed").dataset.started = Date.now() / 1000;
       if (ended(data.state)) {
         source.close();
-        location.reload(); // result, figures and times as the service knows them
-      }
+        location.reload(); // the whole page anew; a button shown before that would lose its press
+      } else showState(data);
     }
   };
   const ticking = setInterval(() => {
