@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dl4fiji.client import ServiceClient
-from dl4fiji.data.normalization import PercentileNormalization
 from dl4fiji.errors import NotFoundError
-from dl4fiji.files import write_json, write_text
-from dl4fiji.home import Home
-from dl4fiji.model import ModelFolder, ModelInfo
-from dl4fiji.networks import get
-from dl4fiji.quality_control.record import ExampleRecord, FileRecord, ImageRecord, Record
+from dl4fiji.files import write_text
+from report_models import NAME, NASTY, make_reported
 from serving import ServiceProcess
-
-_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NASTY = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>\'"]</style><style>*{color:red}'
-NAME = "my cells (2)"
-
-
-def make_model(home: Home, name: str = NAME) -> ModelFolder:
-    """Put a model on the disk whose files, authors and warnings are named so that they would run."""
-    folder = ModelFolder(home.models / name)
-    folder.path.mkdir(parents=True)
-    files = [FileRecord(name=NASTY, bytes=2000, sha256="ab" * 32)] * 2
-    images = tuple(
-        ImageRecord(
-            name=f"{NASTY} {n}", role=role, axes="YX", shape=(64, 64), type="uint16", source=files[0], target=files[1]
-        )
-        for n, role in enumerate(("training", "training", "validation"))
-    )
-    example = ExampleRecord(name=f"{NASTY} 2", reason=NASTY, panels=("input", "prediction", "truth"))
-    write_json(folder.record_file, Record(images=images, examples=(example,)).model_dump(mode="json"))
-    picture = np.random.default_rng(0).random((64, 64)).astype(np.float32)
-    np.savez(folder.examples_file, **{f"0.{panel}": picture for panel in example.panels})
-    rows = "".join(f"{n},{1 / n},{1.1 / n},0.0004,2.5\n" for n in range(1, 13))
-    write_text(folder.history_file, f"epoch,loss,val_loss,learning_rate,seconds\n{rows}")
-    figures = {"psnr": 30.0, "ssim": 0.9}
-    quality: dict[str, Any] = {name: {"input": value - 0.1, "prediction": value} for name, value in figures.items()}
-    quality["images"] = [{"name": f"{NASTY} 2", "prediction": figures, "input": {"psnr": 29.0, "ssim": 0.8}}]
-    network = get("care-2d")
-    folder.write(
-        ModelInfo(
-            name=name, network=network.name, options=network.Options().model_dump(mode="json"), axes="YXC",
-            channels_in=1, channels_out=1, normalization=PercentileNormalization(), created=datetime.now(UTC),
-            quality=quality, warnings=[NASTY], authors=[NASTY],
-            training={"training_images": 2, "validation_images": 1, "start_from": NASTY, "device": NASTY, "epochs": 12,
-                      "versions": {NASTY: NASTY}},
-        )
-    )  # fmt: skip
-    return folder
 
 
 def test_a_report_is_made_and_served(service: ServiceProcess, client: ServiceClient) -> None:
-    folder = make_model(service.home)
+    folder = make_reported(service.home)
     status, _, body = service.authorized("GET", "/models/my%20cells%20%282%29/report")
     assert status == 404
     assert b"has no report yet" in body
@@ -86,23 +41,11 @@ def test_a_report_is_made_and_served(service: ServiceProcess, client: ServiceCli
 def test_models_that_are_none_or_damaged_are_said(service: ServiceProcess, client: ServiceClient) -> None:
     with pytest.raises(NotFoundError, match="There is no model 'none'"):
         client.make_report("none")
-    folder = make_model(service.home)
+    folder = make_reported(service.home)
     write_text(folder.record_file, "{")
     status, _, body = service.authorized("POST", "/api/v1/models/my%20cells%20%282%29/report", b"")
     assert status == 400
     assert "is damaged" in json.loads(body)["detail"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if _CHROMIUM is None:
-        pytest.skip("no Chromium on this computer (apt-get install chromium)")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 def _check(page: Any, told: list[str]) -> None:
@@ -124,7 +67,7 @@ def _check(page: Any, told: list[str]) -> None:
 def test_s8_nothing_in_a_report_runs(
     browser: Any, service: ServiceProcess, client: ServiceClient, tmp_path: Path
 ) -> None:
-    folder = make_model(service.home)
+    folder = make_reported(service.home)
     context = browser.new_context(color_scheme="dark")
     page, told = context.new_page(), []
     page.on("console", lambda message: told.append(message.text))
