@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -64,6 +64,22 @@ def test_prediction_normalizes_as_training_does_after_few_steps(
     for _ in range(60):
         trained = model(patches, training=True).numpy()
     assert np.sqrt(np.mean((model(patches).numpy() - trained) ** 2)) < 0.05 * trained.std()
+
+
+@pytest.mark.parametrize(("count", "times"), [(1, 21), (3, 7), (40, 1)])
+def test_few_validation_patches_are_shown_with_many_masks(count: int, times: int) -> None:
+    """Three patches of 16 × 32 × 32 hide some 100 pixels, whose noise would decide which weights are the best."""
+    network = get("noise2void-3d")
+    options = network.Options.model_validate({"patch_size": "16x32x32", "batch_size": 8})
+    patches = np.random.default_rng(0).random((count, 16, 32, 32, 1), np.float32)
+    source = SimpleNamespace(validation=lambda: (patches, patches), patches_per_epoch=84)
+    batches = network.validation_batches(cast("Any", source), options)
+    targets = np.concatenate([target for _, target in batches])
+    assert len(targets) == times * count
+    assert all(len(given) <= 8 for given, _ in batches)
+    masks, original = targets[..., 1] > 0, np.concatenate([patches] * times)[..., 0]
+    np.testing.assert_array_equal(targets[..., 0][masks], original[masks])
+    assert times == 1 or not np.array_equal(masks[:count], masks[count : 2 * count])
 
 
 def test_loss_counts_hidden_pixels_only(small_options: Callable[..., Any]) -> None:

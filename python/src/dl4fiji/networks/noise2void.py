@@ -33,6 +33,9 @@ NOISE2VOID_CITATION = Citation(
 MOMENTUM = 0.9
 """What the running statistics of batch normalization keep of themselves at each step."""
 
+JUDGED = 2000
+"""Hidden pixels that the validation loss is taken from at least: of fewer it tells chance more than the weights."""
+
 _TRAINING_MASKS, _VALIDATION_MASKS = 4, 5
 """Tell the random numbers of the masks from those of the patches, which have the same seed."""
 
@@ -202,15 +205,27 @@ class _Noise2Void(CsbdeepUNet):
         return self._mask(source, options, np.random.default_rng([options.seed, _TRAINING_MASKS, epoch, step]))
 
     def validation_batches(self, patches: PatchSource, options: Noise2VoidOptions) -> list[Batch]:
-        """Return the validation patches with hidden pixels, the same each time, cut into batches."""
+        """Return the validation patches with hidden pixels, the same each time, cut into batches.
+
+        Few patches come several times, each time with other pixels hidden, so that a small validation image tells the
+        best weights, too; no more often than a quarter of the training patches, as `PatchSource.validation` has it.
+        """
         source, _ = patches.validation()
+        hidden = len(source) * math.prod(
+            -(-size // box) for size, box in zip(source.shape[1:-1], self._boxes(options, source), strict=True)
+        )
+        most = max(options.batch_size, patches.patches_per_epoch // 4) // len(source)
+        source = np.concatenate([source] * max(1, min(math.ceil(JUDGED / hidden), most)))
         rng = np.random.default_rng([options.seed, _VALIDATION_MASKS])
         size = options.batch_size
         return [self._mask(source[i : i + size].copy(), options, rng) for i in range(0, len(source), size)]
 
     def _mask(self, source: np.ndarray, options: Noise2VoidOptions, rng: np.random.Generator) -> Batch:
-        boxes = box_sides(options.masked_pixels_percent, source.shape[1:-1])
+        boxes = self._boxes(options, source)
         return mask_patches(source, boxes, options.neighborhood_radius, options.manipulator, rng)
+
+    def _boxes(self, options: Noise2VoidOptions, source: np.ndarray) -> tuple[int, ...]:
+        return box_sides(options.masked_pixels_percent, source.shape[1:-1])
 
     def outputs(self, options: Noise2VoidOptions, channels_out: int) -> Sequence[Output]:
         """Return the restored image."""
