@@ -105,33 +105,27 @@ class JobStore:
         """Return a job; NotFoundError if there is none of this id."""
         return to_job(self._row(job_id))
 
-    def jobs(self, states: Collection[JobState] = (), limit: int = 200) -> list[Job]:
-        """Return the newest ``limit`` jobs, newest first; only those in ``states`` if any are given."""
+    def jobs(self, states: Collection[JobState] = (), limit: int = 200, skip: int = 0) -> list[Job]:
+        """Return the newest ``limit`` jobs after ``skip`` newer ones, newest first; if given, those in ``states``."""
         marks = ",".join("?" * len(states))
         where = f"WHERE state IN ({marks})" if states else ""
         with self._lock:
             rows = self._db.execute(
-                f"SELECT * FROM jobs {where} ORDER BY position DESC LIMIT ?",  # noqa: S608 – question marks only
-                (*states, limit),
+                f"SELECT * FROM jobs {where} ORDER BY position DESC LIMIT ? OFFSET ?",  # noqa: S608 – question marks only
+                (*states, limit, skip),
             ).fetchall()
         return [to_job(row) for row in rows]
+
+    def count(self) -> int:
+        """Return how many jobs there are."""
+        with self._lock:
+            return self._db.execute("SELECT COUNT(*) FROM jobs").fetchone()[0]
 
     def running(self) -> list[Running]:
         """Return what is running, oldest first."""
         with self._lock:
             rows = self._db.execute("SELECT * FROM jobs WHERE state = 'RUNNING' ORDER BY position").fetchall()
-        return [
-            Running(
-                row["id"],
-                row["lane"],
-                row["device"],
-                row["attempts"],
-                row["pid"],
-                row["offset"],
-                row["cancel_requested"],
-            )
-            for row in rows
-        ]
+        return [Running(**{name: row[name] for name in Running.__dataclass_fields__}) for row in rows]
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """Return up to ``limit`` events of a job after number ``after``, in order."""

@@ -91,9 +91,10 @@ def jobs(
     service: Service,
     state: Annotated[list[JobState] | None, Query(description="Only jobs in these states.")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
+    skip: Annotated[int, Query(ge=0, le=1_000_000_000, description="So many newer jobs are left out.")] = 0,
 ) -> list[Job]:
     """Return the newest jobs."""
-    return service.store.jobs(state or (), limit)
+    return service.store.jobs(state or (), limit, skip)
 
 
 @router.get("/jobs/{job_id}", summary="Show a job", tags=["jobs"])

@@ -49,10 +49,13 @@ def static(name: str) -> Response:
 
 
 @router.get("/")
-def jobs(service: Service) -> str:
-    """Show the jobs, newest first."""
-    shown = service.store.jobs(limit=_SHOWN_JOBS)
-    return render("jobs.html", page="jobs", jobs=shown, elapsed=elapsed, devices=service.scheduler.devices)
+def jobs(service: Service, skip: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0) -> str:
+    """Show the jobs, newest first, a hundred at a time."""
+    shown = service.store.jobs(limit=_SHOWN_JOBS, skip=skip)
+    return render(
+        "jobs.html", page="jobs", jobs=shown, elapsed=elapsed, count=service.store.count(), skip=skip,
+        limit=_SHOWN_JOBS,
+    )  # fmt: skip
 
 
 @router.get("/jobs/{job_id}")

@@ -62,9 +62,10 @@ function fill(row, job) {
 }
 
 async function refresh() {
-  const body = document.querySelector("#jobs tbody");
+  const list = document.getElementById("jobs");
+  const body = list.querySelector("tbody");
   try {
-    const response = await fetch("/api/v1/jobs?limit=100");
+    const response = await fetch(`/api/v1/jobs?limit=${list.dataset.limit}&skip=${list.dataset.skip}`);
     if (!response.ok) throw new Error(response.status);
     const jobs = await response.json();
     const known = new Map([...body.rows].map((row) => [row.dataset.job, row]));
@@ -75,8 +76,9 @@ async function refresh() {
       if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] || null);
     });
     known.forEach((row) => row.remove());
-    document.getElementById("jobs").hidden = jobs.length === 0;
-    document.getElementById("empty").hidden = jobs.length !== 0;
+    const none = jobs.length === 0 && list.dataset.skip === "0";
+    list.hidden = none;
+    document.getElementById("empty").hidden = !none;
     document.getElementById("lost").hidden = true;
   } catch {
     document.getElementById("lost").hidden = false;
