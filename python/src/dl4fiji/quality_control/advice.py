@@ -133,7 +133,7 @@ def few_judged(validation: int, fields: int = 0) -> str:
     views = f" of {fields} field{'s' * (fields != 1)} of view" if 0 < fields < validation else ""
     return (
         f"The figures are of {validation} validation {images}{views}, too few to tell how they vary: judge the network "
-        "on further images with truth by Evaluate before you publish them."
+        "on further images with truth before you publish them."
     )
 
 
@@ -238,5 +238,5 @@ def no_truth(quality: Mapping[str, Any]) -> str:
         return ""
     return (
         "No prediction was compared with a truth: how near the results are to what is really there is not known, so "
-        "record some images of high quality and judge the network on them by Evaluate."
+        "record some images of high quality and judge the network on them."
     )
