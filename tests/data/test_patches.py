@@ -171,6 +171,13 @@ def test_validation_is_a_fixed_grid_without_background(folders):
     assert len(source_of(folders, values=options(patches_per_image=5)).validation()[0]) == 4  # a batch, 15 // 4 < 4
 
 
+def test_validation_covers_what_is_left_over_beyond_multiples_of_the_patch(folders):
+    numbered(folders, 4, (64, 88), "YX")  # five patches of 16 and eight columns
+    x, _ = source_of(folders, values=options(patches_per_image=100)).validation()
+    assert len(x) == 4 * 6
+    assert len(np.unique(x)) == 64 * 88  # each pixel of the image is seen
+
+
 def test_background_is_left_out_in_training_and_validation(folders):
     for number in range(4):
         image = np.full((256, 256), 100, np.uint16) + np.random.default_rng(number).integers(

@@ -356,12 +356,16 @@ class PatchSource:
         return grid
 
     def _grid_windows(self, loaded: _Loaded) -> list[list[slice]]:
-        """Return windows that cover a sample evenly without overlap, those of background left out."""
+        """Return windows that cover all of a sample evenly, those of background left out.
+
+        They overlap where the size is no multiple of the patch: of a volume of 100 pixels and patches of 64, the
+        best weights would else be chosen by one corner.
+        """
         axes_starts = []
         for axis, size in zip(self._spatial, self.patch_size, strict=True):
             extent = loaded.sample.extent(axis)
             length = extent.stop - extent.start
-            places = np.linspace(0, length - size, max(1, length // size)).astype(int)
+            places = np.linspace(0, length - size, -(-length // size)).astype(int)
             axes_starts.append(places + extent.start)
         starts = np.stack(np.meshgrid(*axes_starts, indexing="ij"), -1).reshape(-1, len(self._spatial))
         if loaded.grid is not None and not self._labels:
